@@ -1,0 +1,89 @@
+"""What the lab's modules share: where cgroup v2 is, how commands are run, and how trees go away."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+
+class LabError(Exception):
+    """Something the operator has to read: what is wrong and what to do."""
+
+
+def run(*command, stdin=None):
+    """Run a command and return what it printed; raise LabError with its own words if it fails."""
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip()
+        raise LabError(f"'{' '.join(command)}' failed with status {done.returncode}: {said}")
+    return done.stdout
+
+
+def wait_until(condition, seconds):
+    """Poll `condition` until it is true; return whether that happened within `seconds`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def cgroup2_root():
+    """Return the mount point of cgroup v2: on hybrid systems that is not /sys/fs/cgroup."""
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+        _, mount_point, kind = line.split()[:3]
+        if kind == "cgroup2":
+            return Path(mount_point)
+    raise LabError("No cgroup v2 is mounted here, and lab hosts need one of their own each.")
+
+
+def is_mounted(path):
+    """Say whether something is mounted exactly at `path`."""
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    return any(line.split()[1] == str(path) for line in mounts)
+
+
+class Cgroup:
+    """A cgroup of the lab's own: who is in it is who belongs to the host."""
+
+    def __init__(self, *names):
+        self.path = cgroup2_root().joinpath("greenrack", *names)
+
+    def populated(self):
+        """Say whether any process lives in it or below it."""
+        try:
+            return "populated 1" in (self.path / "cgroup.events").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return False
+
+    def exists(self):
+        """Say whether it was made."""
+        return self.path.exists()
+
+    def create(self):
+        """Make it, and its parents."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def kill(self):
+        """End everything in it at once, as a power failure would, and wait until it is empty."""
+        if not self.exists():
+            return
+        (self.path / "cgroup.kill").write_text("1", encoding="ascii")
+        if not wait_until(lambda: not self.populated(), 20):
+            raise LabError(f"Processes in {self.path} survive being killed.")
+
+    def remove(self):
+        """Remove it and what is below it, then each parent of the lab's that has become empty."""
+        if not self.exists():
+            return
+        below = [path for path in self.path.rglob("*") if path.is_dir()]
+        for path in sorted(below, key=lambda p: len(p.parts), reverse=True):
+            path.rmdir()
+        self.path.rmdir()
+        top = cgroup2_root()
+        for parent in self.path.parents:
+            if parent == top or any(child.is_dir() for child in parent.iterdir()):
+                break
+            parent.rmdir()

@@ -1,0 +1,147 @@
+"""Two ways to start a lab host: under the controller's systemd, or in a cgroup of our own.
+
+Both offer the same five verbs, so that nobody above them asks which one it is.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from ansible.module_utils.greenrack_lab import Cgroup, LabError, run
+
+REBOOT = 133  # systemd-nspawn ends with this status when its guest asks for a reboot
+
+
+def nspawn(machine):
+    """Return the command that boots `machine` (a dict with name, root and bridge)."""
+    return [
+        "systemd-nspawn",
+        "--quiet",
+        "--boot",
+        f"--directory={machine['root']}",
+        f"--machine={machine['name']}",
+        f"--network-bridge={machine['bridge']}",
+        "--register=no",
+        "--keep-unit",
+        "--resolv-conf=off",
+        "--timezone=off",
+        "--link-journal=no",
+        "--notify-ready=yes",
+    ]
+
+
+class CgroupStarter:
+    """Starts hosts without systemd as PID 1: a shell loop in the host's cgroup is the supervisor."""
+
+    def __init__(self, lab, name):
+        self.cgroup = Cgroup(lab, name)
+
+    def running(self):
+        """Say whether anything of the host is alive."""
+        return self.cgroup.populated()
+
+    def start(self, machine, console):
+        """Boot the host; its console goes to the file `console`."""
+        self.cgroup.create()
+        loop = f'while :; do "$@"; [ $? -eq {REBOOT} ] || exit; done'
+        command = ["setsid", "--fork", "sh", "-c", loop, "lab-host", *nspawn(machine)]
+        procs = self.cgroup.path / "cgroup.procs"
+        with Path(console).open("wb") as out:
+            # Entered before exec, so that not even the first process lives outside.
+            subprocess.run(  # noqa: PLW1509
+                command,
+                check=True,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+                preexec_fn=lambda: procs.write_text("0", encoding="ascii"),
+            )
+
+    def stop(self):
+        """End the host at once and leave no cgroup behind."""
+        self.cgroup.kill()
+        self.cgroup.remove()
+
+    @staticmethod
+    def names(lab):
+        """Return the names of the lab's hosts that were started, living or dead."""
+        path = Cgroup(lab).path
+        return {child.name for child in path.iterdir() if child.is_dir()} if path.exists() else set()
+
+
+class SystemdStarter:
+    """Starts hosts as transient units of the controller's own systemd."""
+
+    def __init__(self, lab, name):
+        self.unit = f"greenrack-{lab}-{name}.service"
+        self.slice = f"greenrack-{lab}.slice"
+
+    def _property(self, name):
+        return run("systemctl", "show", "--value", f"--property={name}", self.unit).strip()
+
+    def running(self):
+        """Say whether the unit is up, or on its way."""
+        return self._property("ActiveState") in ("active", "activating", "reloading")
+
+    def start(self, machine, console):
+        """Boot the host; its console goes to the file `console`."""
+        self.stop()  # a failed unit of that name would be in the way
+        properties = {
+            "Type": "notify",
+            "NotifyAccess": "all",
+            "Delegate": "yes",
+            "KillMode": "mixed",
+            "TimeoutStopSec": "10",
+            "TasksMax": "infinity",
+            "RestartForceExitStatus": str(REBOOT),
+            "SuccessExitStatus": str(REBOOT),
+            "StandardOutput": f"truncate:{console}",
+            "StandardError": f"append:{console}",
+        }
+        run(
+            "systemd-run",
+            f"--unit={self.unit}",
+            f"--slice={self.slice}",
+            "--setenv=SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
+            "--no-block",
+            *(f"--property={key}={value}" for key, value in properties.items()),
+            *nspawn(machine),
+        )
+
+    def stop(self):
+        """End the host at once and forget its unit."""
+        if self._property("LoadState") != "loaded":
+            return
+        run("systemctl", "kill", "--signal=KILL", self.unit)
+        run("systemctl", "stop", self.unit)
+        subprocess.run(["systemctl", "reset-failed", self.unit], capture_output=True, check=False)
+
+    @staticmethod
+    def names(lab):
+        """Return the names of the lab's hosts that were started, living or dead."""
+        prefix = f"greenrack-{lab}-"
+        units = run("systemctl", "list-units", "--all", "--plain", "--no-legend", f"{prefix}*.service")
+        return {line.split()[0][len(prefix) : -len(".service")] for line in units.splitlines()}
+
+
+STARTERS = {"cgroup": CgroupStarter, "systemd": SystemdStarter}
+
+
+def _starter(provider):
+    if provider == "auto":
+        provider = "systemd" if Path("/run/systemd/system").is_dir() else "cgroup"
+    return STARTERS[provider]
+
+
+def starter_for(provider, lab, name):
+    """Return a host's starter; `provider` auto means systemd exactly where it is PID 1."""
+    return _starter(provider)(lab, name)
+
+
+def names_started(provider, lab):
+    """Return the names of the lab's hosts that were started, living or dead."""
+    return _starter(provider).names(lab)
