@@ -1,0 +1,133 @@
+#!/usr/bin/python
+"""Ansible module: the few facts greenrack decides by, in one look at the host."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: host_facts
+short_description: Gather what a deploy decides by
+description:
+  - Faster than C(setup), and knows which systemd unit holds a listening port.
+options:
+  paths: {description: Paths whose file systems' free space is wanted, type: list, elements: path, default: []}
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: "One fact, C(greenrack), with the keys below."
+  returned: always
+  type: dict
+  contains:
+    distribution: {description: "ID of os-release, such as debian", type: str}
+    release: {description: "VERSION_ID of os-release, such as 12; empty for testing", type: str}
+    codename: {description: "VERSION_CODENAME of os-release, such as bookworm", type: str}
+    machine: {description: "Hardware name, such as x86_64", type: str}
+    python: {description: "Version of /usr/bin/python3, such as 3.11", type: str}
+    libc: {description: "Version of the C library, such as 2.36", type: str}
+    cpus: {description: Processors a service may use, type: int}
+    systemd: {description: Whether systemd runs the host, type: bool}
+    python_apt: {description: Whether Ansible's apt module can look before it changes, type: bool}
+    free_mb: {description: "Free MiB of each path's file system", type: dict}
+    listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
+"""
+
+
+def os_release():
+    """Return os-release as a dict."""
+    text = Path("/etc/os-release").read_text(encoding="utf-8")
+    return dict(re.findall(r'^(\w+)="?(.*?)"?$', text, re.M))
+
+
+def free_mb(path):
+    """Return the free MiB where `path` is, or would be."""
+    path = Path(path)
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free // 2**20
+
+
+def listening_inodes():
+    """Return {socket inode: port} of all listening TCP sockets."""
+    found = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        if not Path(table).exists():
+            continue
+        for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                found[fields[9]] = int(fields[1].rsplit(":", 1)[1], 16)
+    return found
+
+
+def unit_of(process):
+    """Return the systemd unit a process (its directory in /proc) belongs to, or an empty string."""
+    units = re.findall(r"([^/\n]+\.(?:service|scope|socket))", (process / "cgroup").read_text("utf-8"))
+    return units[-1] if units else ""
+
+
+def listeners():
+    """Return {port: unit} of all listening TCP sockets; the unit is empty if it cannot be told."""
+    inodes = listening_inodes()
+    found = {str(port): "" for port in inodes.values()}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            links = [os.readlink(link) for link in (process / "fd").iterdir()]  # noqa: PTH115
+            held = [match[1] for link in links if (match := re.match(r"socket:\[(\d+)\]", link))]
+            for inode in held:
+                # PID 1 holds the sockets of socket units; the service's own name is worth more.
+                if inode in inodes and (process.name != "1" or not found[str(inodes[inode])]):
+                    found[str(inodes[inode])] = unit_of(process)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return found
+
+
+def system_python():
+    """Return the version of the Python that virtual environments on this host are made with."""
+    if sys.executable == "/usr/bin/python3":
+        return "{}.{}".format(*sys.version_info[:2])
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    asked = ["/usr/bin/python3", "-c", code]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        {"paths": {"type": "list", "elements": "path", "default": []}}, supports_check_mode=True
+    )
+    release = os_release()
+    try:
+        import apt  # noqa: F401, PLC0415
+
+        python_apt = True
+    except ImportError:
+        python_apt = False
+    facts = {
+        "distribution": release.get("ID", ""),
+        "release": release.get("VERSION_ID", ""),
+        "codename": release.get("VERSION_CODENAME", ""),
+        "machine": platform.machine(),
+        "python": system_python(),
+        "libc": platform.libc_ver()[1],
+        "cpus": len(os.sched_getaffinity(0)),
+        "systemd": Path("/run/systemd/system").is_dir(),
+        "python_apt": python_apt,
+        "free_mb": {path: free_mb(path) for path in module.params["paths"]},
+        "listeners": listeners(),
+    }
+    module.exit_json(changed=False, ansible_facts={"greenrack": facts})
+
+
+if __name__ == "__main__":
+    main()

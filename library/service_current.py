@@ -1,0 +1,130 @@
+#!/usr/bin/python
+"""Ansible module: a systemd service that runs, and runs what is on disk now."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: service_current
+short_description: Make a systemd service run with the files as they are now
+description:
+  - Enables and starts the service, and restarts or reloads it when one of its files, or its unit
+    file, is younger than the service's last start or reload.
+  - A handler is lost when the run that notified it is interrupted; the ages of the files are not.
+options:
+  name: {description: "Name of the unit, such as nginx.service", type: str, required: true}
+  restart_on: {description: Files a change of which takes a restart, type: list, elements: path, default: []}
+  reload_on: {description: Files a change of which takes a reload, type: list, elements: path, default: []}
+  check: {description: Command that must succeed before a restart or reload, type: list, elements: str, default: []}
+"""
+
+RETURN = r"""
+did: {description: "What was done, of reload-units, enable, start, restart, reload", type: list, returned: always}
+journal: {description: The last lines of the unit's journal, type: str, returned: when it failed}
+"""
+
+ARGUMENTS = {
+    "name": {"type": "str", "required": True},
+    "restart_on": {"type": "list", "elements": "path", "default": []},
+    "reload_on": {"type": "list", "elements": "path", "default": []},
+    "check": {"type": "list", "elements": "str", "default": []},
+}
+
+
+PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "UnitFileState",
+    "NeedDaemonReload",
+    "StateChangeTimestampMonotonic",
+    "FragmentPath",
+    "DropInPaths",
+)
+
+
+class Failed(Exception):
+    """A command failed; carries its words."""
+
+
+def run(*command):
+    """Run a command and return what it printed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failed(f"'{' '.join(command)}' failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def show(name):
+    """Return the unit's properties as systemd shows them."""
+    shown = run("systemctl", "show", f"--property={','.join(PROPERTIES)}", name)
+    return dict(line.split("=", 1) for line in shown.splitlines())
+
+
+def changed_at(paths):
+    """Return the time, in seconds since the epoch, of the youngest of the files that exist."""
+    times = [os.stat(path).st_mtime for path in paths if os.path.exists(path)]  # noqa: PTH110, PTH116
+    return max(times, default=0)
+
+
+def wanted(unit, restart_on, reload_on):
+    """Return the verb that brings the unit up to date, or None."""
+    if unit["ActiveState"] not in ("active", "reloading"):
+        return "start"
+    age = time.clock_gettime(time.CLOCK_MONOTONIC) - int(unit["StateChangeTimestampMonotonic"]) / 1e6
+    since = time.time() - age
+    own = [unit["FragmentPath"], *unit["DropInPaths"].split()]
+    if changed_at([*own, *restart_on]) > since:
+        return "restart"
+    return "reload" if changed_at(reload_on) > since else None
+
+
+def plan(unit, params):
+    """Return what has to be done, in order."""
+    steps = []
+    if unit["NeedDaemonReload"] == "yes" or unit["LoadState"] == "not-found":
+        steps.append("reload-units")
+    if unit["UnitFileState"] not in ("enabled", "enabled-runtime", "static", "alias"):
+        steps.append("enable")
+    verb = wanted(unit, params["restart_on"], params["reload_on"])
+    return [*steps, verb] if verb else steps
+
+
+def do(step, name, check):
+    """Take one step of the plan."""
+    if step == "reload-units":
+        run("systemctl", "daemon-reload")
+    elif step == "enable":
+        run("systemctl", "enable", name)
+    else:
+        if check:
+            run(*check)
+        run("systemctl", step, name)
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
+    name = module.params["name"]
+    try:
+        steps = plan(show(name), module.params)
+        if not module.check_mode:
+            for step in steps:
+                do(step, name, module.params["check"])
+    except Failed as error:
+        journal = subprocess.run(
+            ["journalctl", "--no-pager", "--lines=30", "--output=cat", f"--unit={name}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        module.fail_json(msg=f"{error}\nThe end of its journal:\n{journal}", journal=journal)
+    module.exit_json(changed=bool(steps), did=steps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""An application's source folder: what of it is released, and whether it can be served at all."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from pathlib import Path
+
+SKIPPED = {".git", ".venv", "venv", "__pycache__", "node_modules", ".pytest_cache", ".ruff_cache"}
+
+
+class Refused(Exception):
+    """The operator's input cannot work; says what is wrong, what is valid and what to type."""
+
+
+def released_files(source):
+    """Return the files of a release, sorted, relative to `source`; links are kept as links."""
+    found = []
+    for path in sorted(source.rglob("*")):
+        relative = path.relative_to(source)
+        if SKIPPED.isdisjoint(relative.parts) and (path.is_file() or path.is_symlink()):
+            found.append(relative)
+    if not found:
+        raise Refused(f"app_source '{source}' holds no files. It is the folder that is released.")
+    return found
+
+
+def digest_of(source, files):
+    """Return the SHA-256 of names, modes and contents of `files` below `source`."""
+    digest = hashlib.sha256()
+    for name in files:
+        path = source / name
+        content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
+        executable = bool(path.lstat().st_mode & 0o100)
+        header = f"{name}\0{path.is_symlink()}\0{executable}\0{len(content)}\0"
+        digest.update(header.encode() + content)
+    return digest.hexdigest()
+
+
+def check_syntax(source, files):
+    """Refuse Python that no interpreter would import."""
+    for name in files:
+        if name.suffix == ".py":
+            try:
+                ast.parse((source / name).read_bytes(), filename=str(name))
+            except SyntaxError as error:
+                raise Refused(
+                    f"{source / name}, line {error.lineno}: {error.msg}. Nothing that imports it can "
+                    f"start. To see it, type: python3 -m py_compile {source / name}"
+                ) from error
+
+
+def _names_bound(node):
+    """Yield the names a top-level statement binds; None where that cannot be told."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        yield None if node.name == "__getattr__" else node.name
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        for alias in node.names:
+            yield None if alias.name == "*" else (alias.asname or alias.name.split(".")[0])
+    else:
+        for child in ast.walk(node):
+            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+                yield child.id
+            elif isinstance(child, (ast.Import, ast.ImportFrom)):
+                yield from _names_bound(child)
+
+
+def check_callable(source, target):
+    """Refuse a `module:attribute` that is not there."""
+    match = re.fullmatch(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)", target)
+    if not match:
+        raise Refused(f"'{target}' is no callable. Valid is module:attribute, such as wsgi:app.")
+    module, attribute = match.groups()
+    base = source.joinpath(*module.split("."))
+    path = next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists()), None)
+    if path is None:
+        modules = sorted(p.stem for p in source.glob("*.py"))
+        raise Refused(
+            f"There is no module '{module}' in {source}. Modules there: {', '.join(modules) or 'none'}. "
+            f"Set app_module to one of them, such as {(modules or ['wsgi'])[-1]}:{attribute}"
+        )
+    body = ast.parse(path.read_bytes()).body
+    bound = {name for node in body for name in _names_bound(node)}
+    if None not in bound and attribute not in bound:
+        raise Refused(
+            f"{path} does not define '{attribute}', which '{target}' names. It defines: "
+            f"{', '.join(sorted(bound)) or 'nothing'}. Set app_module to {module}:NAME of one of them."
+        )
+
+
+def check_source(source, callables):
+    """Return the files of a release, or refuse what cannot be served."""
+    source = Path(source)
+    if not source.is_dir():
+        raise Refused(f"app_source '{source}' is no folder. Valid is the folder that holds your code.")
+    files = released_files(source)
+    check_syntax(source, files)
+    for target in callables:
+        check_callable(source, target)
+    return files

@@ -1,0 +1,140 @@
+"""The wheels a lock file needs on a host, fetched by the controller: hosts never talk to an index."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from ansible.module_utils.greenrack_source import Refused
+
+ENTRY = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)")
+NO_WHEEL = re.compile(r"No matching distribution found for ([\w.-]+)==")
+READY_BUILT = {"uwsgi": "pyuwsgi", "psycopg2": "psycopg2-binary"}
+
+
+def normal(name):
+    """Return a distribution's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def entries(lock):
+    """Return {name: (version, text with markers and hashes)} of a lock file's text."""
+    found = {}
+    for line in re.sub(r"\\\n", " ", lock).splitlines():
+        match = ENTRY.match(line.strip())
+        if match:
+            found[normal(match[1])] = (match[2], line.strip())
+    return found
+
+
+def check_needs(lock_path, needs):
+    """Refuse a lock file that lacks a distribution the server mode needs."""
+    if not lock_path.is_file():
+        raise Refused(
+            f"There is no lock file {lock_path}. Make one with hashes, type: uv pip compile --universal "
+            f"--generate-hashes {lock_path.with_suffix('.in').name} -o {lock_path.name}"
+        )
+    locked = entries(lock_path.read_text(encoding="utf-8"))
+    missing = [name for name in needs if normal(name) not in locked]
+    if missing:
+        raise Refused(
+            f"The server mode needs {', '.join(missing)}, which {lock_path} does not lock. Add it to "
+            f"{lock_path.with_suffix('.in').name} and type: uv pip compile --universal "
+            f"--generate-hashes {lock_path.with_suffix('.in').name} -o {lock_path.name}"
+        )
+
+
+class Target:
+    """The Python and platform the wheels are for."""
+
+    def __init__(self, python, machine, libc):
+        self.python, self.machine = python, machine
+        self.minor = int(libc.split(".")[1])
+
+    def __str__(self):
+        return f"cpython-{self.python}-{self.machine}-glibc-2.{self.minor}"
+
+    def uv_options(self):
+        """Return the options that make uv resolve for it; uv knows glibc up to 2.40."""
+        platform = f"{self.machine}-manylinux_2_{min(self.minor, 40)}"
+        return ["--python-version", self.python, "--python-platform", platform]
+
+    def pip_options(self):
+        """Return the options that make pip download for it."""
+        older = [f"manylinux_2_{minor}_{self.machine}" for minor in range(self.minor, 4, -1)]
+        legacy = [f"{name}_{self.machine}" for name in ("manylinux2014", "manylinux2010", "manylinux1")]
+        chosen = [f"--platform={name}" for name in [*older, *legacy, f"linux_{self.machine}"]]
+        return ["--only-binary=:all:", "--implementation=cp", f"--python-version={self.python}", *chosen]
+
+
+def _run(command):
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def resolved(lock_path, target):
+    """Return the lock's entries that apply to the target, {name: (version, text without markers)}."""
+    uv = Path(sys.executable).with_name("uv")
+    command = [str(uv), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-deps"]
+    done = _run([*command, *target.uv_options(), str(lock_path)])
+    if done.returncode != 0:
+        raise Refused(
+            f"{lock_path} cannot be satisfied for {target}:\n{done.stderr.strip()}\n"
+            f"Cure its source and lock it again, type: uv pip compile --universal --generate-hashes "
+            f"{lock_path.with_suffix('.in').name} -o {lock_path.name}"
+        )
+    locked = entries(lock_path.read_text(encoding="utf-8"))
+    wanted = entries(done.stdout)
+    # The lock's own text, for its hashes are the ones somebody looked at; its markers are settled now.
+    return {
+        name: (version, re.sub(r"\s*;.*?(?=\s--hash|$)", "", locked[name][1]))
+        for name, (version, _) in wanted.items()
+    }
+
+
+def fetch(lock_path, target, directory):
+    """Fill `directory` with the wheels of the lock file for `target`, and a requirements.txt."""
+    wanted = resolved(lock_path, target)
+    sources = {}
+    while True:
+        lines = [text for name, (_, text) in wanted.items() if name not in sources]
+        done = _pip("download", target.pip_options(), lines, directory)
+        if done.returncode == 0:
+            break
+        lacking = NO_WHEEL.search(done.stderr)
+        name = normal(lacking[1]) if lacking else None
+        if name not in wanted or name in sources:
+            raise Refused(f"{lock_path} cannot be satisfied for {target}:\n{done.stderr.strip()}")
+        sources[name] = wanted[name]
+    for name, (version, text) in sources.items():
+        _build(name, version, text, directory, target)
+    pins = [f"{name}=={version}" for name, (version, _) in sorted(wanted.items())]
+    (directory / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
+
+
+def _pip(verb, options, lines, directory):
+    """Run pip over requirement lines, quietly; hashes in them are checked."""
+    wanted = directory / "wanted.txt"
+    wanted.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    into = "--dest" if verb == "download" else "--wheel-dir"
+    command = [sys.executable, "-m", "pip", verb, "--quiet", "--disable-pip-version-check"]
+    done = _run([*command, "--no-deps", into, str(directory), *options, "--requirement", str(wanted)])
+    wanted.unlink()
+    return done
+
+
+def _build(name, version, text, directory, target):
+    """Build a distribution that comes as source only; refuse it if that takes a compiler."""
+    done = _pip("wheel", [], [text], directory)
+    wheels = list(directory.glob(f"{name.replace('-', '_')}-*.whl"))
+    if done.returncode == 0 and wheels and wheels[0].name.endswith("-none-any.whl"):
+        return
+    other = READY_BUILT.get(name)
+    advice = f"Lock {other} instead, the same program ready built" if other else (
+        "Lock a version that has one, or a ready-built twin of it"
+    )
+    raise Refused(
+        f"{name}=={version} has no wheel for {target} on the index, and hosts get no compiler. {advice}.\n"
+        + done.stderr.strip()[-500:]
+    )
