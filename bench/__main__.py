@@ -1,0 +1,113 @@
+"""The command line: `python -m bench record | show | list`.
+
+Exit code 0: done; 1: damaged files were found, the rest is shown; 2: bad input, nothing done.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench.cell import cell_name, read_cell
+from bench.errors import BadInput
+from bench.result import build_result
+from bench.store import read_session, write_result
+from bench.table import aligned, session_table
+
+
+def record(args: argparse.Namespace) -> int:
+    """Store one run; print the file's path and, below it, the run's line of the table."""
+    cell = read_cell(args.cell)
+    stdout = _read(args.stdout, "--stdout").decode(errors="replace")
+    log = _read(args.log, "--log") if args.log else None
+    text = log.decode(errors="replace") if log is not None else None
+    doc = build_result(cell, stdout, text)
+    name = cell_name(cell)
+    print(write_result(args.session, name, doc, log))
+    print(session_table([(name, doc)]))
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    """Print the table of one session."""
+    results, damaged = read_session(_directory(args.session))
+    if not results and not damaged:
+        raise BadInput(
+            f"no results in {args.session}",
+            "a session's directory, as record makes it",
+            f"python -m bench list {args.session}",
+        )
+    if results:
+        print(session_table(results))
+    return _tell(damaged)
+
+
+def list_sessions(args: argparse.Namespace) -> int:
+    """Print a line for each session in a directory of sessions, in order of name."""
+    rows, damaged = [], []
+    for session in sorted(path for path in _directory(args.results).iterdir() if path.is_dir()):
+        results, bad = read_session(session)
+        damaged += bad
+        servers = sorted({doc["cell"]["server"] for _, doc in results})
+        if results or bad:
+            rows.append([session.name, str(len(results)), str(len(bad)), ", ".join(servers)])
+    if not rows:
+        raise BadInput(
+            f"no sessions in {args.results}",
+            "a directory holding sessions (for one session: python -m bench show)",
+            "python -m bench list results/",
+        )
+    head = ["session", "results", "damaged", "servers"]
+    print("\n".join(aligned([head, *rows], left=len(head))))
+    return _tell(damaged)
+
+
+def _read(path: Path, option: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as why:
+        raise BadInput(f"{option}: {why}", "a file that exists", f"{option} FILE") from why
+
+
+def _directory(path: Path) -> Path:
+    if not path.is_dir():
+        raise BadInput(f"{path} is no directory", "a directory", "python -m bench list results/")
+    return path
+
+
+def _tell(damaged: list[str]) -> int:
+    for line in damaged:
+        print(f"damaged: {line}", file=sys.stderr)
+    return 1 if damaged else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; each command sets `run`, the function above that does it."""
+    top = argparse.ArgumentParser(prog="python -m bench", description="Load-test results.")
+    commands = top.add_subparsers(required=True, metavar="record | show | list")
+    one = commands.add_parser("record", help="store one run of a load engine")
+    one.add_argument("--session", type=Path, required=True, help="results/<UTC time stamp>")
+    one.add_argument("--cell", type=Path, required=True, help="the run's description, JSON")
+    one.add_argument("--stdout", type=Path, required=True, help="what the engine printed")
+    one.add_argument("--log", type=Path, help="h2load's --log-file, or ab's -g file")
+    one.set_defaults(run=record)
+    one = commands.add_parser("show", help="print a session as a table")
+    one.add_argument("session", type=Path)
+    one.set_defaults(run=show)
+    one = commands.add_parser("list", help="list the sessions")
+    one.add_argument("results", type=Path)
+    one.set_defaults(run=list_sessions)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    args = parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except BadInput as why:
+        print(why, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""A cell: the description, written by the caller, of one run of one load engine.
+
+Required keys: engine, workload, server, command, url, requests, concurrency, delay (seconds).
+Optional keys: slots (requests the server can hold at once), round, variant (a switch, or the name
+of a duplicate), facts (an object, stored as it is: hardware, kernel, packages, settings).
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BadInput
+
+# Names become file names, joined by dots, so neither a dot nor a slash may be in them.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.strip() != ""
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1  # True is an int too, hence type()
+
+
+def _is_seconds(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and value >= 0
+
+
+_NAMES = "a name of letters, digits, _ and -, at most 60"
+_COUNTS = "a whole number from 1, without quotes"
+_REQUIRED: dict[str, tuple[Callable[[Any], bool], str, str]] = {
+    "engine": (lambda value: value in ("h2load", "ab"), 'one of "h2load", "ab"', '"h2load"'),
+    "workload": (_is_name, _NAMES, '"closed_c200"'),
+    "server": (_is_name, _NAMES, '"gunicorn_gevent"'),
+    "command": (_is_text, "the engine's command line as one string", '"ab -r -n 20 -c 5 URL"'),
+    "url": (_is_text, "the URL under load", '"http://10.0.0.2/?delay=1"'),
+    "requests": (_is_count, _COUNTS, "2000"),
+    "concurrency": (_is_count, _COUNTS, "200"),
+    "delay": (_is_seconds, "seconds from 0, a number without quotes", "1.0"),
+}
+_OPTIONAL: dict[str, tuple[Callable[[Any], bool], str, str]] = {
+    "slots": (_is_count, _COUNTS + ", or null if not known", "400"),
+    "round": (_is_count, _COUNTS, "1"),
+    "variant": (_is_name, _NAMES, '"duplicate"'),
+    "facts": (lambda value: isinstance(value, dict), "an object", '{"cores": 2}'),
+}
+
+
+def read_cell(path: Path) -> dict[str, Any]:
+    """Return the cell in the JSON file `path`; raise BadInput naming the key at fault."""
+    try:
+        cell = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as why:
+        raise BadInput(
+            f"cannot read the cell {path}: {why}",
+            "a JSON object with the keys " + ", ".join(_REQUIRED),
+            f"python -m json.tool {path}",
+        ) from why
+    check_cell(cell, str(path))
+    return cell
+
+
+def check_cell(cell: Any, where: str) -> None:
+    """Raise BadInput when `cell`, found in `where`, lacks a key or holds a bad value."""
+    known = _REQUIRED | _OPTIONAL
+    # An unknown key is refused: a misspelt "slots" would silently change the ceiling.
+    if not isinstance(cell, dict) or set(cell) - set(known):
+        extra = ", ".join(sorted(set(cell) - set(known))) if isinstance(cell, dict) else "no object"
+        raise BadInput(
+            f"{where}: not part of a cell: {extra}",
+            "the keys " + ", ".join(known),
+            'whatever else is worth keeping under "facts": {...}',
+        )
+    for key, (good, valid, example) in known.items():
+        if key in _OPTIONAL and cell.get(key) is None:
+            continue
+        if not good(cell.get(key)):
+            found = f"is {json.dumps(cell[key])[:80]}" if key in cell else "is missing"
+            raise BadInput(f'{where}: "{key}" {found}', valid, f'"{key}": {example}')
+    if cell["concurrency"] > cell["requests"]:
+        raise BadInput(
+            f"{where}: concurrency {cell['concurrency']} is above requests {cell['requests']}",
+            "requests >= concurrency (both engines refuse to start otherwise)",
+            f'"requests": {cell["concurrency"]}',
+        )
+
+
+def cell_name(cell: dict[str, Any]) -> str:
+    """Return the name a result is stored under, e.g. `01.uwsgi_gevent.closed_c200.h2load`."""
+    parts = [f"{cell.get('round') or 1:02d}", cell["server"], cell["workload"], cell["engine"]]
+    return ".".join(parts + ([cell["variant"]] if cell.get("variant") else []))

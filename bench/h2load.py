@@ -1,0 +1,101 @@
+"""h2load's report (standard output) and log (--log-file), turned into a Measured.
+
+The log has a row per request that got an answer: start in microseconds since the epoch, HTTP
+status (-1: failed stream), duration in microseconds; more columns may follow. A refused, reset,
+cut or never sent request has no row. A 503 has one. h2load counts 3xx as succeeded; we do not.
+"""
+
+import re
+from collections import Counter
+
+from bench.errors import BadInput
+from bench.measured import Measured, wrong_output
+from bench.percentiles import summarise
+
+_COUNTS = re.compile(
+    r"^requests: (\d+) total, (\d+) started, (\d+) done, (\d+) succeeded, "
+    r"(\d+) failed, (\d+) errored, (\d+) timeout",
+    re.MULTILINE,
+)
+_FINISHED = re.compile(r"^finished in ([\d.]+)(us|ms|s),", re.MULTILINE)
+_PLAN = re.compile(r"(\d+) total client\(s\)\. (\d+) total requests")
+_UNIT = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+Row = tuple[int, int, int]  # start (us since epoch), status, duration (us)
+
+
+def parse_log(text: str) -> list[Row]:
+    """Return the log's rows; raise BadInput naming the line that is no row."""
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            start, status, duration = (int(column) for column in line.split("\t")[:3])
+        except ValueError as why:
+            raise BadInput(
+                f"--log: line {number} is no row of an h2load log: {line[:80]!r}",
+                "start in us, status, duration in us, separated by tabs",
+                "h2load ... --log-file=F   then: --log F (copied after h2load ended)",
+            ) from why
+        rows.append((start, status, duration))
+    return rows
+
+
+def measure(
+    stdout: str, log: str | None, requests: int, concurrency: int, delay: float
+) -> Measured:
+    """Return what the run came to. `delay` is not needed here: h2load's log tells all.
+
+    Raises BadInput for another program's output, another cell's output, or a missing log.
+    """
+    plan = _PLAN.findall(stdout)
+    if not plan:
+        raise wrong_output("h2load", "this is not the output of an h2load run")
+    clients, total = (sum(int(part[i]) for part in plan) for i in (0, 1))
+    if (clients, total) != (concurrency, requests):
+        raise wrong_output(
+            "h2load", f"h2load ran -c {clients} -n {total}, the cell says {concurrency}, {requests}"
+        )
+    counts, finished = _COUNTS.search(stdout), _FINISHED.search(stdout)
+    if counts and log is None:
+        raise BadInput("no --log for an h2load run", "the file h2load wrote", "--log FILE")
+    rows = parse_log(log or "")
+    answered = [row for row in rows if row[1] > 0]
+    good = [row for row in answered if 200 <= row[1] <= 299]
+    detail: dict = {"status": {str(k): n for k, n in sorted(Counter(r[1] for r in rows).items())}}
+    flags = []
+    if counts and finished:
+        _, started, done, succeeded, _, errored, timeout = map(int, counts.groups())
+        engine_seconds = float(finished[1]) * _UNIT[finished[2]]
+        # A broken connection is not reopened: what it had left to send is never sent.
+        detail |= {"errored": errored, "timeout": timeout, "not_started": requests - started}
+    else:
+        done, succeeded, engine_seconds = min(len(answered), requests), requests, None
+        flags.append("h2load printed no report (killed?): counts are the log's")
+    if len(answered) != done:
+        # Rows missing, or rows of an earlier run (the log is appended to): no times from them.
+        flags.append(f"the log has {len(answered)} answers, h2load counted {done}: log not used")
+        seconds, durations = engine_seconds, []
+    else:
+        span, durations = _span(answered), [duration / 1e6 for _, _, duration in good]
+        # What got no answer was waited for as well, and only h2load's own time has that in it.
+        seconds = span if done == requests else engine_seconds
+        if engine_seconds and span and engine_seconds > 1.1 * span + 0.1:
+            flags.append(
+                f"h2load ran {engine_seconds:.2f} s, its answers span {span:.2f} s: "
+                "something unanswered was waited for"
+            )
+    return Measured(
+        succeeded=min(len(good), succeeded),
+        detail=detail,
+        seconds=seconds,
+        engine_seconds=engine_seconds,
+        latency=summarise(durations, "every 2xx answer in h2load's log"),
+        flags=flags,
+    )
+
+
+def _span(rows: list[Row]) -> float | None:
+    """Return the seconds from the first start to the last end, None without rows."""
+    if not rows:
+        return None
+    return (max(start + took for start, _, took in rows) - min(row[0] for row in rows)) / 1e6

@@ -1,0 +1,87 @@
+"""A result: the document stored for one run, built from its cell and what was measured."""
+
+from datetime import datetime, timezone
+from typing import Any
+
+from bench import ab, h2load
+from bench.ceiling import ceiling
+from bench.errors import BadInput
+
+SCHEMA = 1
+ENGINES = {"h2load": h2load.measure, "ab": ab.measure}
+
+
+def build_result(cell: dict[str, Any], stdout: str, log: str | None) -> dict[str, Any]:
+    """Return the result; times in seconds, rates in requests per second, ready for JSON.
+
+    `log` is the engine's per-request file, None if there is none. Raises BadInput when the two
+    texts are not those of a run of `cell`.
+    """
+    size = {key: cell[key] for key in ("requests", "concurrency", "delay")}
+    measured = ENGINES[cell["engine"]](stdout, log, **size)
+    failed = cell["requests"] - measured.succeeded
+    # Answers with an error are not throughput: only 2xx count, over the time of all.
+    rate = measured.succeeded / measured.seconds if measured.seconds else None
+    limit = ceiling(cell["engine"], slots=cell.get("slots"), **size)
+    percent = 100 * rate / limit if rate is not None and limit else None
+    flags = list(measured.flags)
+    if failed:
+        flags.insert(0, f"{failed} of {cell['requests']} failed: {_told(measured.detail)}")
+    if percent is not None and percent > 101:
+        flags.append("faster than its ceiling: the cell's delay or slots are not the server's")
+    return {
+        "schema": SCHEMA,
+        "recorded": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "cell": cell,
+        "counts": {
+            "requests": cell["requests"],
+            "succeeded": measured.succeeded,
+            "failed": failed,
+            "detail": measured.detail,
+        },
+        "seconds": measured.seconds,
+        "engine_seconds": measured.engine_seconds,
+        "requests_per_second": rate,
+        "ceiling": {"requests_per_second": limit, "percent": percent},
+        "latency": measured.latency,
+        "flags": flags,
+        "stdout": stdout,
+    }
+
+
+def _told(detail: dict[str, Any]) -> str:
+    """Return the breakdown in words: what is not zero and no success."""
+    told = [f"{n} x {code}" for code, n in detail.get("status", {}).items() if code[0] != "2"]
+    told += [f"{key} {n}" for key, n in detail.items() if isinstance(n, int) and n]
+    return ", ".join(told) or "no breakdown"
+
+
+_NUMBER = (int, float)
+_MAYBE = (int, float, type(None))
+_SHAPE: dict[str, dict[str, Any]] = {
+    "cell": {"engine": str, "workload": str, "server": str, "delay": _NUMBER},
+    "counts": {"requests": int, "succeeded": int, "failed": int, "detail": dict},
+    "ceiling": {"requests_per_second": _MAYBE, "percent": _MAYBE},
+    "latency": dict.fromkeys(("min", "p50", "p95", "p99", "p99_9", "max"), _MAYBE),
+}
+
+
+def check_result(doc: Any) -> None:
+    """Raise BadInput unless `doc`, read from a file, is a whole result of this schema."""
+    found = doc.get("schema") if isinstance(doc, dict) else "none"
+    if found != SCHEMA:
+        raise BadInput(f"schema {found}", f"schema {SCHEMA}", "git pull, if a newer bench wrote it")
+    parts: list[tuple[Any, str, Any]] = [
+        (doc, "seconds", _MAYBE),
+        (doc, "requests_per_second", _MAYBE),
+        (doc, "flags", list),
+        *((doc, part, dict) for part in _SHAPE),
+        *(
+            (doc.get(part), key, kind)
+            for part, keys in _SHAPE.items()
+            for key, kind in keys.items()
+        ),
+    ]
+    for owner, key, kind in parts:
+        if not isinstance(owner, dict) or key not in owner or not isinstance(owner[key], kind):
+            raise BadInput(f"{key} is missing or no {kind}", "a file as record wrote it", "record")

@@ -1,0 +1,111 @@
+"""The results on disk: a directory a session, in it a JSON and a compressed log a result.
+
+Append-only. A file appears whole under its name or not at all: it is written under a temporary
+name, flushed to the disk, then linked to its own (a rename would overwrite, a link refuses to).
+The log comes first, so that a JSON without its log means damage, never bad timing.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BadInput
+from bench.result import check_result
+
+LOG = ".log.gz"
+
+
+def write_result(session: Path, name: str, doc: dict[str, Any], log: bytes | None) -> Path:
+    """Store `doc`, and `log` if any, in the directory `session`; return the JSON's path.
+
+    Raises BadInput when the result is there already, or cannot be written.
+    """
+    path, log_path = session / f"{name}.json", session / f"{name}{LOG}"
+    packed = gzip.compress(log, mtime=0) if log is not None else None
+    raw = None
+    if packed is not None:
+        raw = {"log": log_path.name, "sha256": hashlib.sha256(packed).hexdigest()}
+    text = json.dumps(doc | {"raw": raw}, indent=1, allow_nan=False) + "\n"
+    try:
+        session.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            raise FileExistsError(path)
+        if packed is not None:
+            _publish(log_path, packed)
+        try:
+            _publish(path, text.encode())
+        except BaseException:
+            if packed is not None and not path.exists():
+                log_path.unlink()
+            raise
+    except FileExistsError as why:
+        if path.exists():
+            raise BadInput(
+                f"{path} is already recorded, and results are never overwritten",
+                "a cell not yet in this session",
+                'a new session directory, or another "round" or "variant" in the cell',
+            ) from why
+        raise BadInput(
+            f"{log_path} has no JSON beside it: left by an interrupted record",
+            "a session without such a file",
+            f"rm {log_path}   then record again",
+        ) from why
+    except OSError as why:
+        raise BadInput(
+            f"cannot write into {session}: {why}",
+            "a directory this user may write to, with space left",
+            f"ls -ld {session}; df {session}",
+        ) from why
+    return path
+
+
+def _publish(path: Path, data: bytes) -> None:
+    """Make `data` appear at `path` at once; FileExistsError when something is there."""
+    tmp = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with tmp.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(tmp, path)
+    finally:
+        tmp.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def read_session(session: Path) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
+    """Return ((name, result), ...) in order of name, and a line for each damaged file."""
+    results, damaged = [], []
+    for path in sorted(session.glob("*.json")):
+        try:
+            doc = json.loads(path.read_text(encoding="utf-8"))
+            check_result(doc)
+            _check_log(session, doc.get("raw"))
+        except BadInput as why:
+            damaged.append(f"{path}: {why.wrong}")
+        except (OSError, ValueError, TypeError, KeyError) as why:
+            damaged.append(f"{path}: {why}")
+        else:
+            results.append((path.stem, doc))
+    for path in sorted(session.glob(f"*{LOG}")):
+        if not (session / f"{path.name.removesuffix(LOG)}.json").exists():
+            damaged.append(f"{path}: a log without its JSON, its recording was interrupted")
+    damaged += [f"{path}: half-written" for path in sorted(session.glob(".*.tmp"))]
+    return results, damaged
+
+
+def _check_log(session: Path, raw: dict[str, str] | None) -> None:
+    """Raise ValueError or OSError when the log named by `raw` is not the one recorded."""
+    if raw is None:
+        return
+    digest = hashlib.sha256((session / raw["log"]).read_bytes()).hexdigest()
+    if digest != raw["sha256"]:
+        raise ValueError(f"its log {raw['log']} is not the one recorded (SHA-256 differs)")

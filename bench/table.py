@@ -1,0 +1,59 @@
+"""A session as a text table: a line a result, its notes below it."""
+
+from typing import Any
+
+_HEAD = (
+    "round server workload engine requests failed seconds req/s ceiling %ceiling p50 p95 p99 max"
+)
+_LEFT = 4  # columns of text, the rest are numbers and stand to the right
+LEGEND = "latencies in seconds (and as multiples of the delay); - : not known, or too few requests"
+
+
+def session_table(results: list[tuple[str, dict[str, Any]]]) -> str:
+    """Return the table of `results`, pairs of a name and a result."""
+    notes = [doc["flags"] for _, doc in results]
+    lines = aligned([_HEAD.split(), *(_row(name, doc) for name, doc in results)], _LEFT)
+    told = [lines[0]]
+    for line, flags in zip(lines[1:], notes, strict=True):
+        told += [line, *(f"     note: {flag}" for flag in flags)]
+    return "\n".join([*told, LEGEND])
+
+
+def aligned(rows: list[list[str]], left: int) -> list[str]:
+    """Return each row as a line, columns in step, the first `left` flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _row(name: str, doc: dict[str, Any]) -> list[str]:
+    cell, counts, limit, latency = (doc[key] for key in ("cell", "counts", "ceiling", "latency"))
+    server = "/".join(filter(None, (cell["server"], cell.get("variant"))))
+    return [
+        name.split(".")[0],
+        server,
+        cell["workload"],
+        cell["engine"],
+        str(counts["requests"]),
+        str(counts["failed"]),
+        _number(doc["seconds"], 2),
+        _number(doc["requests_per_second"], 1),
+        _number(limit["requests_per_second"], 1),
+        _number(limit["percent"], 1),
+        *(_latency(latency[key], cell["delay"]) for key in ("p50", "p95", "p99", "max")),
+    ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _latency(value: float | None, delay: float) -> str:
+    if value is None or not delay:
+        return _number(value, 3)
+    return f"{value:.3f} ({value / delay:.2f}x)"
