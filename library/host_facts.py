@@ -37,6 +37,7 @@ ansible_facts:
     cpus: {description: Processors a service may use, type: int}
     systemd: {description: Whether systemd runs the host, type: bool}
     python_apt: {description: Whether Ansible's apt module can look before it changes, type: bool}
+    packages: {description: Debian packages that are installed, type: list}
     free_mb: {description: "Free MiB of each path's file system", type: dict}
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
 """
@@ -71,7 +72,9 @@ def listening_inodes():
 
 def unit_of(process):
     """Return the systemd unit a process (its directory in /proc) belongs to, or an empty string."""
-    units = re.findall(r"([^/\n]+\.(?:service|scope|socket))", (process / "cgroup").read_text("utf-8"))
+    units = re.findall(
+        r"([^/\n]+\.(?:service|scope|socket))", (process / "cgroup").read_text("utf-8")
+    )
     return units[-1] if units else ""
 
 
@@ -92,6 +95,13 @@ def listeners():
     return found
 
 
+def installed():
+    """Return the names of the Debian packages that are installed whole."""
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\\n"]
+    shown = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+    return [line.split()[1] for line in shown.splitlines() if line.startswith("ii ")]
+
+
 def system_python():
     """Return the version of the Python that virtual environments on this host are made with."""
     if sys.executable == "/usr/bin/python3":
@@ -107,12 +117,7 @@ def main():
         {"paths": {"type": "list", "elements": "path", "default": []}}, supports_check_mode=True
     )
     release = os_release()
-    try:
-        import apt  # noqa: F401, PLC0415
-
-        python_apt = True
-    except ImportError:
-        python_apt = False
+    packages = installed()
     facts = {
         "distribution": release.get("ID", ""),
         "release": release.get("VERSION_ID", ""),
@@ -122,7 +127,8 @@ def main():
         "libc": platform.libc_ver()[1],
         "cpus": len(os.sched_getaffinity(0)),
         "systemd": Path("/run/systemd/system").is_dir(),
-        "python_apt": python_apt,
+        "packages": packages,
+        "python_apt": "python3-apt" in packages,
         "free_mb": {path: free_mb(path) for path in module.params["paths"]},
         "listeners": listeners(),
     }

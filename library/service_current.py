@@ -75,7 +75,9 @@ def wanted(unit, restart_on, reload_on):
     """Return the verb that brings the unit up to date, or None."""
     if unit["ActiveState"] not in ("active", "reloading"):
         return "start"
-    age = time.clock_gettime(time.CLOCK_MONOTONIC) - int(unit["StateChangeTimestampMonotonic"]) / 1e6
+    age = (
+        time.clock_gettime(time.CLOCK_MONOTONIC) - int(unit["StateChangeTimestampMonotonic"]) / 1e6
+    )
     since = time.time() - age
     own = [unit["FragmentPath"], *unit["DropInPaths"].split()]
     if changed_at([*own, *restart_on]) > since:

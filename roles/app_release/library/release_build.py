@@ -25,7 +25,7 @@ description:
 options:
   source: {description: Folder that is released, type: path, required: true}
   requirements: {description: Lock file inside the folder, type: str, required: true}
-  callables: {description: "WSGI callables that must be there, module:attribute", type: list, elements: str, required: true}
+  callables: {description: "WSGI callables, module:attribute", type: list, elements: str, required: true}
   needs: {description: Distributions the lock file must name, type: list, elements: str, default: []}
   cache: {description: Where results are kept, type: path, required: true}
   python: {description: "The host's Python, such as 3.11", type: str, required: true}
@@ -66,11 +66,11 @@ def pack(archive, directory, names):
         entry.mode = 0o755 if entry.mode & 0o100 else 0o644
         return entry
 
-    with tempfile.NamedTemporaryFile(dir=archive.parent, delete=False) as partial:
-        with tarfile.open(fileobj=partial, mode="w:gz", compresslevel=1) as tar:
-            for name in names:
-                tar.add(directory / name, arcname=str(name), recursive=False, filter=unowned)
-    Path(partial.name).rename(archive)
+    partial = archive.with_suffix(".partial")  # the cache's lock is held: nobody else writes it
+    with tarfile.open(partial, mode="w:gz", compresslevel=1) as tar:
+        for name in names:
+            tar.add(directory / name, arcname=str(name), recursive=False, filter=unowned)
+    partial.rename(archive)
 
 
 def build_environment(lock_path, target, archive):

@@ -93,7 +93,9 @@ def check_source(source, callables):
     """Return the files of a release, or refuse what cannot be served."""
     source = Path(source)
     if not source.is_dir():
-        raise Refused(f"app_source '{source}' is no folder. Valid is the folder that holds your code.")
+        raise Refused(
+            f"app_source '{source}' is no folder. Valid is the folder that holds your code."
+        )
     files = released_files(source)
     check_syntax(source, files)
     for target in callables:

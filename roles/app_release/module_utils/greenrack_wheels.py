@@ -64,9 +64,16 @@ class Target:
     def pip_options(self):
         """Return the options that make pip download for it."""
         older = [f"manylinux_2_{minor}_{self.machine}" for minor in range(self.minor, 4, -1)]
-        legacy = [f"{name}_{self.machine}" for name in ("manylinux2014", "manylinux2010", "manylinux1")]
+        legacy = [
+            f"{name}_{self.machine}" for name in ("manylinux2014", "manylinux2010", "manylinux1")
+        ]
         chosen = [f"--platform={name}" for name in [*older, *legacy, f"linux_{self.machine}"]]
-        return ["--only-binary=:all:", "--implementation=cp", f"--python-version={self.python}", *chosen]
+        return [
+            "--only-binary=:all:",
+            "--implementation=cp",
+            f"--python-version={self.python}",
+            *chosen,
+        ]
 
 
 def _run(command):
@@ -119,7 +126,9 @@ def _pip(verb, options, lines, directory):
     wanted.write_text("\n".join(lines) + "\n", encoding="utf-8")
     into = "--dest" if verb == "download" else "--wheel-dir"
     command = [sys.executable, "-m", "pip", verb, "--quiet", "--disable-pip-version-check"]
-    done = _run([*command, "--no-deps", into, str(directory), *options, "--requirement", str(wanted)])
+    done = _run(
+        [*command, "--no-deps", into, str(directory), *options, "--requirement", str(wanted)]
+    )
     wanted.unlink()
     return done
 
@@ -131,8 +140,10 @@ def _build(name, version, text, directory, target):
     if done.returncode == 0 and wheels and wheels[0].name.endswith("-none-any.whl"):
         return
     other = READY_BUILT.get(name)
-    advice = f"Lock {other} instead, the same program ready built" if other else (
-        "Lock a version that has one, or a ready-built twin of it"
+    advice = (
+        f"Lock {other} instead, the same program ready built"
+        if other
+        else ("Lock a version that has one, or a ready-built twin of it")
     )
     raise Refused(
         f"{name}=={version} has no wheel for {target} on the index, and hosts get no compiler. {advice}.\n"

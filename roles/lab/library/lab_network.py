@@ -70,7 +70,10 @@ table ip {table} {{
 
 def mirrors_of(image):
     """Return {host name: [IPv4 address, ...]} for the apt sources of the image."""
-    sources = [Path(image, "etc/apt/sources.list"), *Path(image, "etc/apt/sources.list.d").glob("*")]
+    sources = [
+        Path(image, "etc/apt/sources.list"),
+        *Path(image, "etc/apt/sources.list.d").glob("*"),
+    ]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources if path.is_file())
     names = {urlsplit(url).hostname for url in re.findall(r"^[^#]*?(https?://\S+)", text, re.M)}
     found = {}
@@ -106,15 +109,26 @@ class Network:
         )
         if shown.returncode != 0:
             return None
-        return [f"{a['local']}/{a['prefixlen']}" for x in json.loads(shown.stdout) for a in x["addr_info"]]
+        return [
+            f"{a['local']}/{a['prefixlen']}"
+            for x in json.loads(shown.stdout)
+            for a in x["addr_info"]
+        ]
 
     def _has_table(self):
-        return bool(shutil.which("nft")) and f"table ip {self.table}\n" in run("nft", "list", "tables")
+        return bool(shutil.which("nft")) and f"table ip {self.table}\n" in run(
+            "nft", "list", "tables"
+        )
 
     def present(self):
         """Say whether everything is in place."""
         addresses = self._bridge_addresses()
-        return bool(addresses) and f"{self.gateway}/24" in addresses and self._has_table() and self.notes.exists()
+        return (
+            bool(addresses)
+            and f"{self.gateway}/24" in addresses
+            and self._has_table()
+            and self.notes.exists()
+        )
 
     def partly_present(self):
         """Say whether anything is left to remove."""
@@ -181,7 +195,9 @@ class Network:
     def _uplink():
         routes = json.loads(run("ip", "-json", "-4", "route", "show", "default"))
         if not routes:
-            raise LabError("The controller has no default route, so lab hosts cannot reach a mirror.")
+            raise LabError(
+                "The controller has no default route, so lab hosts cannot reach a mirror."
+            )
         return routes[0]["dev"]
 
 

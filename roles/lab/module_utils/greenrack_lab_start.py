@@ -9,7 +9,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from ansible.module_utils.greenrack_lab import Cgroup, LabError, run
+from ansible.module_utils.greenrack_lab import Cgroup, run
 
 REBOOT = 133  # systemd-nspawn ends with this status when its guest asks for a reboot
 
@@ -50,7 +50,7 @@ class CgroupStarter:
         procs = self.cgroup.path / "cgroup.procs"
         with Path(console).open("wb") as out:
             # Entered before exec, so that not even the first process lives outside.
-            subprocess.run(  # noqa: PLW1509
+            subprocess.run(
                 command,
                 check=True,
                 cwd="/",
@@ -70,7 +70,9 @@ class CgroupStarter:
     def names(lab):
         """Return the names of the lab's hosts that were started, living or dead."""
         path = Cgroup(lab).path
-        return {child.name for child in path.iterdir() if child.is_dir()} if path.exists() else set()
+        return (
+            {child.name for child in path.iterdir() if child.is_dir()} if path.exists() else set()
+        )
 
 
 class SystemdStarter:
@@ -124,7 +126,9 @@ class SystemdStarter:
     def names(lab):
         """Return the names of the lab's hosts that were started, living or dead."""
         prefix = f"greenrack-{lab}-"
-        units = run("systemctl", "list-units", "--all", "--plain", "--no-legend", f"{prefix}*.service")
+        units = run(
+            "systemctl", "list-units", "--all", "--plain", "--no-legend", f"{prefix}*.service"
+        )
         return {line.split()[0][len(prefix) : -len(".service")] for line in units.splitlines()}
 
 

@@ -1,0 +1,133 @@
+#!/usr/bin/python
+"""Ansible module: several small files at once, each written whole and only if it is valid."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import tempfile
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: config_files
+short_description: Write configuration files, all in one step
+description:
+  - One connection for all files of a role, where C(template) takes two for each.
+  - No file is written before every one of them was found valid.
+options:
+  files:
+    description: The files.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path: {description: Where it goes, type: path, required: true}
+      content: {description: What is in it, type: str}
+      secret: {description: "What is in it, kept out of logs and diffs", type: str}
+      mode: {description: Octal permissions, type: str, default: "0644"}
+      owner: {description: User it belongs to, type: str, default: root}
+      group: {description: Group it belongs to, type: str, default: root}
+      validate: {description: "Shell command that must succeed, with %s for a file with the new content", type: str}
+"""
+
+RETURN = r"""
+paths: {description: The files that were, or would be, changed, type: list, returned: always}
+"""
+
+FILE = {
+    "path": {"type": "path", "required": True},
+    "content": {"type": "str"},
+    "secret": {"type": "str", "no_log": True},
+    "mode": {"type": "str", "default": "0644"},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "root"},
+    "validate": {"type": "str"},
+}
+
+
+class File:
+    """One file as it shall be."""
+
+    def __init__(self, module, wanted):
+        self.module = module
+        self.wanted = wanted
+        self.path = Path(wanted["path"])
+        self.mode = int(wanted["mode"], 8)
+        # Ansible's templates end without a newline where the lookup stripped it.
+        self.text = (wanted["secret"] or wanted["content"] or "").rstrip("\n") + "\n"
+
+    def before(self):
+        """Return the present text; empty if there is none."""
+        return self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+
+    def current(self):
+        """Say whether nothing has to be done."""
+        if not self.path.exists() or self.before() != self.text:
+            return False
+        now = self.path.stat()
+        names = (pwd.getpwuid(now.st_uid).pw_name, grp.getgrgid(now.st_gid).gr_name)
+        return (now.st_mode & 0o7777, *names) == (
+            self.mode,
+            self.wanted["owner"],
+            self.wanted["group"],
+        )
+
+    def diff(self):
+        """Return what --diff shows."""
+        header = {"before_header": str(self.path), "after_header": str(self.path)}
+        if self.wanted["secret"]:
+            return {**header, "before": "(secret)\n", "after": "(secret, changed)\n"}
+        return {**header, "before": self.before(), "after": self.text}
+
+    def prepare(self):
+        """Write the text beside nothing that is read, and return that path; fail if it is invalid."""
+        handle, partial = tempfile.mkstemp(dir=self.module.tmpdir)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(self.text)
+        if self.wanted["validate"]:
+            command = self.wanted["validate"].replace("%s", partial)
+            code, out, err = self.module.run_command(command, use_unsafe_shell=True)
+            if code != 0:
+                self.module.fail_json(
+                    msg=f"{self.path} would be invalid, so no file was changed. "
+                    f"'{self.wanted['validate']}' says:\n{out}{err}"
+                )
+        return partial
+
+    def write(self, partial):
+        """Put the prepared text in its place."""
+        os.chmod(partial, self.mode)  # noqa: PTH101
+        owner, group = pwd.getpwnam(self.wanted["owner"]), grp.getgrnam(self.wanted["group"])
+        os.chown(partial, owner.pw_uid, group.gr_gid)
+        self.module.atomic_move(partial, str(self.path), keep_dest_attrs=False)
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        {
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": FILE,
+                "mutually_exclusive": [("content", "secret")],
+                "required_one_of": [("content", "secret")],
+            }
+        },
+        supports_check_mode=True,
+    )
+    files = [File(module, wanted) for wanted in module.params["files"]]
+    old = [file for file in files if not file.current()]
+    diff = [file.diff() for file in old]
+    if not module.check_mode:
+        for file, partial in [(file, file.prepare()) for file in old]:
+            file.write(partial)
+    module.exit_json(changed=bool(old), paths=[str(file.path) for file in old], diff=diff)
+
+
+if __name__ == "__main__":
+    main()
