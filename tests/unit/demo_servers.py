@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -24,11 +25,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def slow_api(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def slow_api(
+    *arguments: str, environment: dict[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the slow API; give its process and its URL, once it answers."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, str(SLOW_API), "--port", str(port), *arguments],
+        env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

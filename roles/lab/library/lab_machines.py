@@ -99,7 +99,12 @@ class Machine:
             self._mount()
         self._identify()
         self.starter.start(
-            {"name": self.name, "root": str(self.root), "bridge": self.params["bridge"]},
+            {
+                "lab": self.params["lab"],
+                "name": self.name,
+                "root": str(self.root),
+                "bridge": self.params["bridge"],
+            },
             self.console,
         )
         if not wait_until(self.answers, self.params["timeout"]):

@@ -15,13 +15,15 @@ REBOOT = 133  # systemd-nspawn ends with this status when its guest asks for a r
 
 
 def nspawn(machine):
-    """Return the command that boots `machine` (a dict with name, root and bridge)."""
+    """Return the command that boots `machine` (a dict with lab, name, root and bridge)."""
     return [
         "systemd-nspawn",
         "--quiet",
         "--boot",
         f"--directory={machine['root']}",
-        f"--machine={machine['name']}",
+        # Names the controller's end of the host's cable, so two labs' hosts of one name must differ.
+        f"--machine={machine['lab']}-{machine['name']}",
+        f"--hostname={machine['name']}",
         f"--network-bridge={machine['bridge']}",
         "--register=no",
         "--keep-unit",

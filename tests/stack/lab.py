@@ -1,0 +1,155 @@
+"""A lab of the test run's own: real hosts, thrown away at the end, beside any other lab."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import testinfra
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SUDO = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+
+# What a host writes by itself, without anybody changing it.
+RESTLESS = re.compile(
+    r"^(run|tmp|var/(log|tmp|cache|lib/(systemd|apt|dpkg/lock))|(root|home/[^/]+)/\.(ansible|sudo_as_admin))"
+)
+
+
+class Run:
+    """What a playbook did."""
+
+    def __init__(self, done):
+        self.code = done.returncode
+        self.output = done.stdout
+        recap = re.findall(
+            r"^(\S+) +: ok=\d+ +changed=(\d+) +unreachable=\d+ +failed=(\d+)", self.output, re.M
+        )
+        self.changed = {host: int(changed) for host, changed, _ in recap}
+
+    def __repr__(self):
+        return f"exit code {self.code}\n{self.output}"
+
+
+def free_number():
+    """Return the lowest number whose test lab nobody has up."""
+    bridges = {path.name for path in Path("/sys/class/net").iterdir()}
+    return next(n for n in range(1, 60) if not {f"gr-test{n}", f"gr-tests{n}"} & bridges)
+
+
+class Lab:
+    """A lab booted from one of the project's own inventories, under another name and prefix."""
+
+    def __init__(self, inventory, name, prefix):
+        self.inventory, self.name, self.prefix = inventory, name, prefix
+        self.directory = Path("/var/lib/greenrack", name)
+
+    def command(self, playbook, *arguments):
+        """Return the command line of a playbook against this lab."""
+        extra = [f"lab_name={self.name}", f"lab_prefix={self.prefix}"]
+        chosen = [word for pair in extra for word in ("-e", pair)]
+        return [
+            str(BIN / "ansible-playbook"),
+            "-i",
+            f"inventories/{self.inventory}",
+            playbook,
+            *chosen,
+            *arguments,
+        ]
+
+    def play(self, playbook, *arguments):
+        """Run a playbook to its end."""
+        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            self.command(playbook, *arguments),
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Run(done)
+
+    def host(self, name):
+        """Return testinfra's view of a host, over SSH and as root."""
+        return testinfra.get_host(
+            f"ssh://{name}", ssh_config=str(self.directory / "ssh/config"), sudo=True
+        )
+
+    def run(self, name, command):
+        """Run a command on a host as root; return what it printed, or fail with what it said."""
+        done = self.host(name).run(command)
+        assert done.rc == 0, f"{name}: {command}\n{done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def disks(self):
+        """Return {file: (size, modification time)} of all that was written on the hosts' disks."""
+        hosts = self.directory / "hosts"
+        shown = subprocess.run(
+            [
+                *SUDO,
+                "find",
+                str(hosts),
+                "-path",
+                "*/upper/*",
+                "-not",
+                "-type",
+                "d",
+                "-printf",
+                r"%P %s %T@\n",
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+        found = {}
+        for line in shown.splitlines():
+            path, size, time_ = line.rsplit(" ", 2)
+            host, _, inside = path.partition("/upper/")
+            if not RESTLESS.match(inside):
+                found[f"{host}:{inside}"] = (size, time_)
+        return found
+
+    def get(self, path, address=None, timeout=60):
+        """Return (status, body) of a GET request to the site."""
+        url = f"http://{address or self.prefix + '.11'}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=timeout) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def comes_back(self, path="/readyz", seconds=90):
+        """Wait until the site answers 200; return the last thing it said otherwise."""
+        said, end = None, time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                said = self.get(path, timeout=5)
+                if said[0] == 200:
+                    return None
+            except OSError as error:
+                said = error
+            time.sleep(0.3)
+        return said
+
+    def leftovers(self):
+        """Return what is left of the lab on the controller: it should be nothing."""
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+        cgroups = [line.split()[1] for line in mounts if line.split()[2] == "cgroup2"]
+        places = [Path(root, "greenrack", self.name) for root in cgroups]
+        places += [Path("/sys/class/net", f"gr-{self.name}"), self.directory]
+        tables = subprocess.run(
+            [*SUDO, "nft", "list", "tables"], capture_output=True, text=True, check=True
+        )
+        found = [str(place) for place in places if place.exists()]
+        found += [line for line in mounts if f"/greenrack/{self.name}/" in line]
+        return found + [
+            line for line in tables.stdout.splitlines() if f"greenrack_{self.name}" in line
+        ]

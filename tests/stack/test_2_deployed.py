@@ -1,0 +1,177 @@
+"""The stack on five hosts: services are what they claim, and answer."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.stack.lab import Lab
+
+
+def test_second_run_changes_nothing_and_says_the_default(deployed):
+    run = deployed.play("site.yml")
+    assert run.code == 0, run.output
+    assert run.changed == dict.fromkeys(["proxy1", "app1", "api1", "db1", "load1"], 0), run.output
+    assert "uwsgi_gevent, the default, for server is not set" in run.output
+
+
+def test_dry_run_after_the_deploy_would_change_nothing(deployed):
+    run = deployed.play("site.yml", "--check")
+    assert run.code == 0, run.output
+    assert sum(run.changed.values()) == 0, run.output
+
+
+@pytest.mark.parametrize("tag", ["postgresql", "slow_api", "app_release", "app_server", "nginx"])
+def test_every_tag_works_alone(deployed, tag):
+    run = deployed.play("site.yml", "--tags", tag)
+    assert run.code == 0, run.output
+    assert sum(run.changed.values()) == 0, run.output
+
+
+# Host, unit, user of its main process, and the one address it listens on.
+SERVICES = [
+    ("db1", "postgresql@15-main.service", "postgres", "{prefix}.41:5432"),
+    ("api1", "slow-api.service", "slow-api", "{prefix}.31:8081"),
+    ("app1", "demo.service", "demo", "{prefix}.21:8000"),
+    ("proxy1", "nginx.service", "root", "0.0.0.0:80"),
+]
+
+
+@pytest.mark.parametrize(("name", "unit", "user", "address"), SERVICES)
+def test_service(deployed, name, unit, user, address):
+    host = deployed.host(name)
+    service = host.service(unit)
+    journal = host.run(f"journalctl --no-pager --lines=30 --unit={unit}").stdout
+    assert service.is_running, journal
+    assert service.is_enabled, journal
+    main = deployed.run(name, f"systemctl show --value --property=MainPID {unit}")
+    assert host.process.get(pid=main).user == user, journal
+    port = address.rsplit(":", 1)[1]
+    listening = deployed.run(name, f"ss -Hltn 'sport = :{port}' | awk '{{print $4}}'").split()
+    assert listening == [address.format(prefix=deployed.prefix)], journal
+
+
+def test_application_server_is_uwsgi_with_gevent(deployed):
+    host = deployed.host("app1")
+    cpus = int(deployed.run("app1", "nproc"))
+    processes = host.process.filter(user="demo")
+    assert len(processes) == cpus + 1, [
+        p.args for p in processes
+    ]  # a master, and a worker a processor
+    main = deployed.run("app1", "systemctl show --value --property=MainPID demo.service")
+    assert "/.venv/bin/uwsgi --ini /etc/demo.uwsgi.ini" in host.process.get(pid=main).args
+    properties = deployed.run("app1", "systemctl show --property=KillMode,Type demo.service")
+    assert set(properties.split()) == {"KillMode=mixed", "Type=notify"}
+
+
+def test_release_is_immutable_and_secrets_are_roots(deployed):
+    releases = deployed.run("app1", "ls /srv/demo/releases").split()
+    assert len(releases) == 1
+    written = deployed.host("app1").run(
+        f"runuser -u demo -- touch /srv/demo/releases/{releases[0]}/x /etc/demo.env"
+    )
+    assert written.rc != 0
+    secrets = deployed.host("app1").file("/etc/demo.env")
+    assert (secrets.user, secrets.mode) == ("root", 0o600)
+    owners = deployed.run(
+        "app1", "find /srv/demo -not -user root -o -perm -o+w -not -type l | head"
+    )
+    assert owners == ""
+
+
+def _psql(lab, database, sql):
+    return lab.host("db1").run(f"runuser -u postgres -- psql -XAtd {database} -c %s", sql)
+
+
+def test_application_role_has_few_privileges(deployed):
+    flags = "SELECT rolcanlogin, rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = '{}'"
+    assert _psql(deployed, "postgres", flags.format("demo")).stdout.strip() == "t|f|f|f"
+    assert _psql(deployed, "postgres", flags.format("demo_owner")).stdout.strip() == "f|f|f|f"
+    stored = "SELECT left(rolpassword, 14) FROM pg_authid WHERE rolname = 'demo'"
+    assert _psql(deployed, "postgres", stored).stdout.strip() == "SCRAM-SHA-256$"
+    for forbidden in ("CREATE TABLE x()", "DROP TABLE visits", "CREATE SCHEMA x"):
+        done = _psql(deployed, "demo", f"SET ROLE demo; {forbidden}")
+        assert "permission denied" in done.stderr or "must be owner" in done.stderr, (
+            forbidden,
+            done,
+        )
+
+
+def test_database_refuses_other_hosts(deployed):
+    code = f"import socket; s = socket.create_connection(('{deployed.prefix}.41', 5432), 5)"
+    startup = r"b'\x00\x00\x00\x20\x00\x03\x00\x00user\x00demo\x00database\x00demo\x00\x00'"
+    asked = f'python3 -c "{code}; s.sendall({startup}); print(s.recv(300))"'
+    assert "no pg_hba.conf entry" in deployed.run("load1", asked)
+    assert "no pg_hba.conf entry" not in deployed.run("app1", asked)
+
+
+def test_hosts_reach_the_mirror_and_nothing_else(deployed):
+    deployed.run("load1", "apt-get update")
+    for address in (f"{deployed.prefix}.1", "192.0.2.1", "198.51.100.1"):
+        tried = deployed.host("load1").run(f"timeout 5 bash -c '</dev/tcp/{address}/80'")
+        assert tried.rc == 1, (address, tried)  # refused at once; 124 would be a timeout
+
+
+ANSWERS = [
+    ("/?delay=0.2", 200, {"delay": 0.2, "upstream": {"delay": 0.2}}),
+    ("/db?delay=0.2", 200, {"delay": 0.2, "upstream": 0.1, "database": 0.1}),
+    ("/healthz", 200, {"status": "ok"}),
+    ("/readyz", 200, {"status": "ready", "database": "ok", "upstream": "ok"}),
+]
+
+
+@pytest.mark.parametrize(("path", "status", "body"), ANSWERS)
+def test_answer(deployed, path, status, body):
+    got, text = deployed.get(path)
+    assert (got, json.loads(text)) == (status, body)
+
+
+@pytest.mark.parametrize(
+    "path", ["/?delay=x", "/?delay=-1", "/?delay=nan", "/db?delay=", "/?delay=61", "/nowhere"]
+)
+def test_bad_request_is_answered_in_json(deployed, path):
+    status, text = deployed.get(path)
+    assert status == (404 if path == "/nowhere" else 400)
+    assert json.loads(text)["error"]
+
+
+def test_visits_are_counted_by_client(deployed):
+    before = json.loads(deployed.get("/stats")[1])
+    after = json.loads(deployed.get("/stats")[1])
+    assert after["visits"] == before["visits"] + 1
+    assert after["clients"] == before["clients"]
+    address = f"http://{deployed.prefix}.11/stats"
+    code = f"import urllib.request as u; print(u.urlopen('{address}').read().decode())"
+    other = json.loads(deployed.run("db1", f'python3 -c "{code}"'))
+    assert other["clients"] == before["clients"] + 1, (
+        "nginx's address was counted, not the client's"
+    )
+
+
+def _together(lab: Lab, count, path):
+    """Send `count` requests at the same time; return the pool and the futures of their statuses."""
+    pool = ThreadPoolExecutor(count)
+    return pool, [pool.submit(lambda: lab.get(path)[0]) for _ in range(count)]
+
+
+def test_many_requests_are_in_flight_at_once(deployed):
+    pool, futures = _together(deployed, 60, "/?delay=4")
+    seen = 0
+    with pool:
+        while not all(future.done() for future in futures):
+            shown = deployed.run("api1", "ss -Htn state established 'sport = :8081' | wc -l")
+            seen = max(seen, int(shown))
+    assert [future.result() for future in futures] == [200] * 60
+    assert seen >= 60
+
+
+def test_restart_lets_requests_in_flight_finish(deployed):
+    before = deployed.run("app1", "systemctl show --value --property=MainPID demo.service")
+    pool, futures = _together(deployed, 8, "/?delay=4")
+    with pool:
+        while int(deployed.run("api1", "ss -Htn state established 'sport = :8081' | wc -l")) < 8:
+            time.sleep(0.1)
+        deployed.run("app1", "systemctl restart demo.service")
+    assert [future.result() for future in futures] == [200] * 8
+    assert deployed.run("app1", "systemctl show --value --property=MainPID demo.service") != before

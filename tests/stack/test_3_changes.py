@@ -1,0 +1,131 @@
+"""Changes that go wrong, runs that are interrupted, hosts that go away."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.stack.lab import ROOT
+
+
+def _main_pid(lab):
+    return lab.run("app1", "systemctl show --value --property=MainPID demo.service")
+
+
+def test_release_that_cannot_be_imported_never_runs(deployed, app_copy):
+    (app_copy / "wsgi_gevent.py").write_text("import module_nobody_has\napp = None\n")
+    before = _main_pid(deployed)
+    run = deployed.play("site.yml", "-e", f"app_source={app_copy}")
+    assert run.code != 0, run.output
+    assert "cannot be imported on app1" in run.output, run.output
+    assert "No module named 'module_nobody_has'" in run.output, run.output
+    assert _main_pid(deployed) == before
+    assert deployed.get("/readyz")[0] == 200
+
+
+def test_change_that_does_not_come_up_shows_the_journal(deployed, app_copy):
+    source = "import os\nif os.environ.get('INVOCATION_ID'):\n    raise SystemExit('not under systemd')\n"
+    entry = app_copy / "wsgi_gevent.py"
+    entry.write_text(source + entry.read_text())
+    run = deployed.play("site.yml", "-e", f"app_source={app_copy}")
+    assert run.code != 0, run.output
+    assert "not under systemd" in run.output, run.output
+    again = deployed.play("site.yml")
+    assert again.code == 0, again.output
+    assert deployed.comes_back() is None
+
+
+def test_interrupted_run_is_completed_by_the_next(deployed):
+    change = ("-e", "app_concurrency=900")
+    play = subprocess.Popen(
+        deployed.command("site.yml", *change),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    for line in play.stdout:
+        if "Run the application" in line:  # its files are written, it does not run with them yet
+            os.killpg(play.pid, signal.SIGINT)
+            break
+    play.stdout.read()
+    assert play.wait() != 0
+    assert deployed.get("/healthz")[0] == 200
+    run = deployed.play("site.yml", *change)
+    assert run.code == 0, run.output
+    environment = deployed.run("app1", f"tr '\\0' '\\n' < /proc/{_main_pid(deployed)}/environ")
+    cpus = int(deployed.run("app1", "nproc"))
+    assert f"GREENRACK_SLOTS={cpus * 900}" in environment.splitlines()
+    back = deployed.play("site.yml")
+    assert back.code == 0, back.output
+
+
+def _boot_id(lab, name):
+    """Return the id of the host's present boot, over a connection of its own; None if there is none."""
+    command = [
+        "ssh",
+        "-F",
+        str(lab.directory / "ssh/config"),
+        "-o",
+        "ControlPath=none",
+        "-o",
+        "ConnectTimeout=2",
+    ]
+    asked = [*command, name, "cat", "/proc/sys/kernel/random/boot_id"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or None
+
+
+@pytest.mark.parametrize("name", ["proxy1", "app1", "api1", "db1"])
+def test_reboot_brings_the_service_back(deployed, name):
+    before = _boot_id(deployed, name)
+    deployed.host(name).run("systemctl reboot")
+    end = time.monotonic() + 90
+    while _boot_id(deployed, name) in (None, before):
+        assert time.monotonic() < end, f"{name} did not come back"
+        time.sleep(0.2)
+    assert deployed.comes_back() is None
+
+
+def test_database_outage_is_answered_and_heals(deployed):
+    deployed.run("db1", "systemctl stop postgresql@15-main.service")
+    try:
+        status, text = deployed.get("/stats")
+        assert (status, bool(json.loads(text)["error"])) == (503, True)
+        assert deployed.get("/?delay=0")[0] == 200
+    finally:
+        deployed.run("db1", "systemctl start postgresql@15-main.service")
+    assert deployed.comes_back("/stats") is None
+
+
+def test_benchmark_stores_what_it_measured(deployed, tmp_path):
+    workloads = [
+        {
+            "name": "short",
+            "engine": engine,
+            "requests": 60,
+            "concurrency": 20,
+            "delay": 0.2,
+            "path": "/?delay=0.2",
+        }
+        for engine in ("h2load", "ab")
+    ]
+    variables = {
+        "benchmark_workloads": workloads,
+        "benchmark_results": str(tmp_path),
+        "benchmark_session": "s1",
+    }
+    run = deployed.play("playbooks/benchmark.yml", "-e", json.dumps(variables))
+    assert run.code == 0, run.output
+    stored = [json.loads(path.read_text()) for path in sorted((tmp_path / "s1").glob("*.json"))]
+    assert [doc["cell"]["engine"] for doc in stored] == ["ab", "h2load"]
+    for doc in stored:
+        assert (doc["counts"]["succeeded"], doc["counts"]["failed"]) == (60, 0), doc
+        assert doc["cell"]["server"] == "uwsgi_gevent"
+        assert 0 < doc["ceiling"]["percent"] <= 101, doc
+    assert "uwsgi_gevent" in run.output

@@ -1,0 +1,78 @@
+"""Renders what a deploy would write, in this process: Ansible's own templating over a role's variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar, trust_as_template
+
+ROLES = Path(__file__).parents[2] / "roles"
+
+# What an inventory, a host and earlier tasks give a role.
+GIVEN: dict[str, Any] = {
+    "inventory_hostname": "host1",
+    "ansible_facts": {"greenrack": {"cpus": 2, "release": "12", "codename": "bookworm"}},
+    "app_name": "demo",
+    "app_module": "wsgi:app",
+    "app_module_gevent": "wsgi_gevent:app",
+    "app_release_build": {"release": "0123456789ab"},
+    "nginx_backends": ["10.0.0.21:8000"],
+    "postgresql_database": "demo",
+    "postgresql_user": "demo",
+    "postgresql_password": "secret",
+    "lab_hosts": {"app1": "10.89.0.21", "db1": "10.89.0.41"},
+    "__lab_machines": {"host_keys": {"app1": "ssh-ed25519 AAAA1", "db1": "ssh-ed25519 AAAA2"}},
+    "__lab_status": {"running": {"app1": True, "db1": True}},
+}
+
+BINDS = ["10.0.0.21:8000", "unix:/run/demo/app.sock"]
+
+_loader = DataLoader()
+init_plugin_loader()  # without it no lookup is found
+
+
+def of_role(role: str, kind: str) -> dict[str, Any]:
+    """Return a role's defaults or vars; empty if it has none."""
+    path = ROLES / role / kind / "main.yml"
+    # Ansible changes what it is given, so no file is read from its cache.
+    read = {"cache": "none", "trusted_as_template": True}
+    return _loader.load_from_file(str(path), **read) if path.exists() else {}
+
+
+def variables(role: str, **overrides: Any) -> dict[str, Any]:
+    """Return what a role's templates see; overrides win over everything, as extra vars do."""
+    path = ROLES / role
+    return {
+        **of_role("server_mode", "defaults"),
+        **of_role(role, "defaults"),
+        **GIVEN,
+        **of_role("server_mode", "vars"),
+        **of_role(role, "vars"),
+        "role_path": str(path),
+        "ansible_search_path": [str(path)],
+        **overrides,
+    }
+
+
+def evaluate(role: str, expression: str, **overrides: Any) -> Any:
+    """Return the value of a Jinja expression in a role; raise an AnsibleError if it is undefined."""
+    templar = Templar(loader=_loader, variables=variables(role, **overrides))
+    return templar.template(trust_as_template("{{ %s }}" % expression))  # noqa: UP031
+
+
+def render(role: str, template: str, **overrides: Any) -> str:
+    """Return a role's template as a deploy would write it, an undefined variable being an error."""
+    return evaluate(role, f"lookup('ansible.builtin.template', '{template}')", **overrides)
+
+
+def of_bind(bind: str) -> dict[str, Any]:
+    """Return the variables that let the application listen at `bind` and nginx find it there."""
+    return {"app_server_bind": bind, "nginx_backends": [bind]}
+
+
+def modes() -> dict[str, dict[str, Any]]:
+    """Return the table of server modes."""
+    return of_role("server_mode", "vars")["server_mode_table"]

@@ -1,0 +1,121 @@
+"""nginx's configuration as rendered, and whether nginx itself takes it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import demo_servers
+import pytest
+from expected import MODES
+from render import BINDS, evaluate, of_bind, render
+
+PASS = {"http": "proxy_pass http://demo;", "uwsgi": "uwsgi_pass demo;"}
+WITH_PROTOCOL = [{"server_mode_name": mode} for mode in MODES] + [
+    {"nginx_protocol": protocol} for protocol in PASS
+]
+
+
+def site(**overrides: Any) -> str:
+    return render("nginx", "site.conf.j2", **overrides)
+
+
+def protocol_of(overrides: dict[str, Any]) -> str:
+    return overrides.get("nginx_protocol") or MODES[overrides["server_mode_name"]].protocol
+
+
+def seconds(text: str, directive: str) -> int:
+    """Return the value of the one directive that has this name's end, whatever it passes to."""
+    (found,) = re.findall(rf"\b(?:proxy|uwsgi)_{directive} (\d+)s;", text)
+    return int(found)
+
+
+def verdict(folder: Path, **overrides: Any) -> str:
+    """Return what `nginx -t` says about the server and the site together, in a folder of their own."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        pytest.skip("no nginx here to test its configuration: apt install nginx-light")
+    if "www-data" not in {user.pw_name for user in pwd.getpwall()}:
+        pytest.skip("no user www-data here, whom nginx is told to become")
+    (folder / "conf.d").mkdir(exist_ok=True)
+    (folder / "conf.d" / "demo.conf").write_text(
+        site(**{"nginx_port": demo_servers.free_port(), **overrides})
+    )
+    server = render("nginx", "nginx.conf.j2", **overrides)
+    # Where a real nginx of this machine keeps what it writes, and where it looks for sites.
+    for real in ("/etc/nginx/conf.d", "/var/log/nginx", "/run"):
+        assert real in server
+        server = server.replace(real, str(folder / Path(real).name))
+    for name in ("nginx", "run"):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / "nginx.conf").write_text(server)
+    command = [nginx, "-t", "-e", "stderr", "-c", str(folder / "nginx.conf")]
+    return subprocess.run(command, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize("bind", BINDS)
+@pytest.mark.parametrize("overrides", WITH_PROTOCOL)
+def test_nginx_accepts_it(overrides: dict[str, Any], bind: str, tmp_path: Path) -> None:
+    said = verdict(tmp_path, **overrides, **of_bind(bind))
+    assert "test is successful" in said, said
+    assert "[warn]" not in said, said
+
+
+def test_nginx_accepts_several_backends_with_a_limit(tmp_path: Path) -> None:
+    backends = ["10.0.0.21:8000", "10.0.0.22:8000"]
+    said = verdict(tmp_path, nginx_backends=backends, nginx_max_conns=950)
+    assert "test is successful" in said, said
+
+
+def test_nginx_is_asked_indeed(tmp_path: Path) -> None:
+    said = verdict(tmp_path, nginx_backends=["10.0.0.21:eighty"])
+    assert "invalid port" in said, said
+
+
+@pytest.mark.parametrize("overrides", WITH_PROTOCOL)
+def test_it_speaks_what_the_mode_speaks(overrides: dict[str, Any]) -> None:
+    lines = [line.strip() for line in site(**overrides).splitlines()]
+    passing = [line for line in lines if "_pass " in line]
+    assert passing == [PASS[protocol_of(overrides)]]
+    parameters = {"http": "proxy_params", "uwsgi": "uwsgi_params"}[protocol_of(overrides)]
+    assert f"include /etc/nginx/{parameters};" in lines
+
+
+@pytest.mark.parametrize("timeout", [0.5, 30, 120])
+@pytest.mark.parametrize("overrides", WITH_PROTOCOL)
+def test_it_waits_longer_than_the_application(overrides: dict[str, Any], timeout: float) -> None:
+    text = site(**overrides, app_timeout=timeout)
+    request = evaluate("app_server", "app_server_timeout", app_timeout=timeout)
+    assert request == timeout
+    assert seconds(text, "read_timeout") > timeout
+    assert seconds(text, "connect_timeout") < seconds(text, "read_timeout")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "servers"),
+    [
+        ({"nginx_backends": ["10.0.0.21:8000"]}, ["server 10.0.0.21:8000 fail_timeout=0;"]),
+        (
+            {"nginx_backends": ["unix:/run/demo/app.sock"], "nginx_max_conns": 950},
+            ["server unix:/run/demo/app.sock max_conns=950 fail_timeout=0;"],
+        ),
+        (
+            {"nginx_backends": ["10.0.0.21:8000", "10.0.0.22:8000"], "nginx_max_conns": 950},
+            ["server 10.0.0.21:8000 max_conns=950;", "server 10.0.0.22:8000 max_conns=950;"],
+        ),
+    ],
+)
+def test_the_backends_and_their_limit(overrides: dict[str, Any], servers: list[str]) -> None:
+    lines = [line.strip() for line in site(**overrides).splitlines()]
+    assert [line for line in lines if re.match(r"server \S", line) and "{" not in line] == servers
+
+
+def test_connections_are_matched_by_file_descriptors() -> None:
+    text = render("nginx", "nginx.conf.j2", nginx_worker_connections=5000)
+    assert "worker_connections 5000;" in text
+    assert "worker_rlimit_nofile 10000;" in text

@@ -1,0 +1,144 @@
+"""PostgreSQL's configuration and SQL as rendered, read and run by a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import demo_postgres
+import psycopg2
+import pytest
+from render import evaluate, render
+
+SCHEMA = """\
+CREATE TABLE IF NOT EXISTS orders (id serial PRIMARY KEY, item text NOT NULL);
+COMMENT ON TABLE orders IS '100 % of them';  -- the last line is a comment
+"""
+SHOP = {"postgresql_database": "shop", "postgresql_user": "shop"}
+
+
+def test_who_may_log_in(cluster: demo_postgres.Cluster) -> None:
+    clients = ["10.0.0.21", "10.0.0.22"]
+    hba = render("postgresql", "pg_hba.conf.j2", postgresql_clients=clients, **SHOP)
+    # The view shows the file as it is now; the server goes on with the one it has loaded.
+    path = cluster.folder / "data" / "pg_hba.conf"
+    before = path.read_text()
+    path.write_text(hba)
+    try:
+        rules = cluster.query(
+            "SELECT type, database, user_name, address, netmask, auth_method, error"
+            " FROM pg_hba_file_rules ORDER BY line_number"
+        )
+    finally:
+        path.write_text(before)
+    host, whole = "255.255.255.255", ["shop"]
+    assert rules == [
+        ("local", ["all"], ["postgres"], None, None, "peer", None),
+        *(("host", whole, whole, client, host, "scram-sha-256", None) for client in clients),
+    ]
+
+
+def test_the_servers_settings(cluster: demo_postgres.Cluster) -> None:
+    wanted = {
+        "listen_addresses": "10.0.0.41",
+        "port": "5433",
+        "max_connections": "250",
+        "password_encryption": "scram-sha-256",
+    }
+    path = cluster.folder / "data" / "postgresql.auto.conf"
+    before = path.read_text()
+    given = {
+        "postgresql_listen_address": "10.0.0.41",
+        "postgresql_port": 5433,
+        "postgresql_max_connections": 250,
+    }
+    path.write_text(render("postgresql", "greenrack.conf.j2", **given))
+    try:
+        shown = cluster.query(
+            "SELECT name, setting, error FROM pg_file_settings"
+            " WHERE sourcefile LIKE '%postgresql.auto.conf'"
+        )
+    finally:
+        path.write_text(before)
+    # Some cannot be changed while a server runs; any other error would be a mistake in the file.
+    restart = "setting could not be applied"
+    assert {error for *_, error in shown} <= {None, restart}
+    assert {name: setting for name, setting, _ in shown} == wanted
+
+
+@pytest.fixture
+def shop(cluster: demo_postgres.Cluster, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """A database and its roles, as the role's tasks make them before they run the SQL."""
+    (tmp_path / "schema.sql").write_text(SCHEMA)
+    given = {**SHOP, "postgresql_schema": str(tmp_path / "schema.sql")}
+    owner = evaluate("postgresql", "__postgresql_owner", **given)
+    for statement in (
+        f"CREATE ROLE {owner} NOLOGIN",
+        "CREATE ROLE shop LOGIN",
+        f"CREATE DATABASE shop OWNER {owner} TEMPLATE template0",
+    ):
+        cluster.query(statement, dbname="postgres")
+    yield given
+    for statement in ("DATABASE shop", "ROLE shop", f"ROLE {owner}"):
+        cluster.query(f"DROP {statement}", dbname="postgres")
+
+
+def run_as(cluster: demo_postgres.Cluster, user: str, sql: str) -> list[tuple]:
+    """Run sql in one transaction, as Ansible's module does."""
+    connection = psycopg2.connect(host=str(cluster.folder), user=user, dbname="shop")
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def made(cluster: demo_postgres.Cluster, given: dict[str, Any]) -> None:
+    """Run the rendered SQL and the stamp behind it."""
+    sql = evaluate("postgresql", "__postgresql_sql", **given)
+    stamp = evaluate("postgresql", "__postgresql_stamp", **given)
+    run_as(cluster, "owner", f"{sql}; COMMENT ON DATABASE shop IS '{stamp}'")
+
+
+def test_the_sql_can_be_run_again(cluster: demo_postgres.Cluster, shop: dict[str, Any]) -> None:
+    made(cluster, shop)
+    run_as(cluster, "shop", "INSERT INTO orders (item) VALUES ('tea')")
+    made(cluster, shop)
+    assert run_as(cluster, "shop", "SELECT item FROM orders") == [("tea",)]
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    ["DROP TABLE orders", "CREATE TABLE mine (id int)", "TRUNCATE orders", "CREATE SCHEMA mine"],
+)
+def test_the_application_owns_nothing(
+    cluster: demo_postgres.Cluster, shop: dict[str, Any], forbidden: str
+) -> None:
+    made(cluster, shop)
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        run_as(cluster, "shop", forbidden)
+    assert run_as(cluster, "shop", "SELECT count(*) FROM orders") == [(0,)]
+
+
+def test_nobody_else_may_connect(cluster: demo_postgres.Cluster, shop: dict[str, Any]) -> None:
+    made(cluster, shop)
+    with pytest.raises(psycopg2.OperationalError, match="permission denied for database"):
+        run_as(cluster, "demo", "SELECT 1")
+
+
+def test_the_stamp_changes_with_the_schema(tmp_path: Path) -> None:
+    stamps = []
+    for content in (SCHEMA, SCHEMA, SCHEMA + "-- more\n"):
+        (tmp_path / "schema.sql").write_text(content)
+        given = {**SHOP, "postgresql_schema": str(tmp_path / "schema.sql")}
+        stamps.append(evaluate("postgresql", "__postgresql_stamp", **given))
+    assert stamps[0] == stamps[1] != stamps[2]
+
+
+@pytest.mark.parametrize(("release", "version"), [("11", 13), ("12", 15), ("13", 17)])
+def test_the_servers_version_is_the_releases(release: str, version: int) -> None:
+    facts = {"greenrack": {"release": release}}
+    service = evaluate("postgresql", "__postgresql_service", ansible_facts=facts)
+    assert service == f"postgresql@{version}-main.service"
