@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -78,15 +79,22 @@ def unit_of(process):
     return units[-1] if units else ""
 
 
+def sockets_of(process):
+    """Return the inodes of the sockets a process (its directory in /proc) has open."""
+    found = []
+    for link in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed, as busy servers do
+            found += re.findall(r"^socket:\[(\d+)\]$", os.readlink(link))  # noqa: PTH115
+    return found
+
+
 def listeners():
     """Return {port: unit} of all listening TCP sockets; the unit is empty if it cannot be told."""
     inodes = listening_inodes()
     found = {str(port): "" for port in inodes.values()}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            links = [os.readlink(link) for link in (process / "fd").iterdir()]  # noqa: PTH115
-            held = [match[1] for link in links if (match := re.match(r"socket:\[(\d+)\]", link))]
-            for inode in held:
+            for inode in sockets_of(process):
                 # PID 1 holds the sockets of socket units; the service's own name is worth more.
                 if inode in inodes and (process.name != "1" or not found[str(inodes[inode])]):
                     found[str(inodes[inode])] = unit_of(process)

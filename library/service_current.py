@@ -41,6 +41,7 @@ PROPERTIES = (
     "ActiveState",
     "UnitFileState",
     "NeedDaemonReload",
+    "InactiveExitTimestampMonotonic",
     "StateChangeTimestampMonotonic",
     "FragmentPath",
     "DropInPaths",
@@ -71,18 +72,21 @@ def changed_at(paths):
     return max(times, default=0)
 
 
+def since(unit, moment):
+    """Return when the unit had this moment last, in seconds since the epoch."""
+    age = time.clock_gettime(time.CLOCK_MONOTONIC) - int(unit[f"{moment}TimestampMonotonic"]) / 1e6
+    return time.time() - age
+
+
 def wanted(unit, restart_on, reload_on):
     """Return the verb that brings the unit up to date, or None."""
     if unit["ActiveState"] not in ("active", "reloading"):
         return "start"
-    age = (
-        time.clock_gettime(time.CLOCK_MONOTONIC) - int(unit["StateChangeTimestampMonotonic"]) / 1e6
-    )
-    since = time.time() - age
     own = [unit["FragmentPath"], *unit["DropInPaths"].split()]
-    if changed_at([*own, *restart_on]) > since:
+    # It read its files after it began to start; a reload, which changes the state, does not count.
+    if changed_at([*own, *restart_on]) > since(unit, "InactiveExit"):
         return "restart"
-    return "reload" if changed_at(reload_on) > since else None
+    return "reload" if changed_at(reload_on) > since(unit, "StateChange") else None
 
 
 def plan(unit, params):

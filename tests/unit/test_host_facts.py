@@ -1,0 +1,144 @@
+"""host_facts looks at the machine that runs the tests."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import greenrack_modules
+import pytest
+
+facts = greenrack_modules.load("host_facts")
+lab = greenrack_modules.load("greenrack_lab")
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port this process listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def unit() -> Iterator[str]:
+    """The name of a unit this process is in, as far as anybody can see."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a cgroup that looks like a unit's")
+    try:
+        root = lab.cgroup2_root()
+    except lab.LabError as error:
+        pytest.skip(str(error))
+    own = Path("/proc/self/cgroup").read_text().splitlines()
+    (before,) = [line.split("::")[1] for line in own if line.startswith("0::")]
+    cgroup = root / f"greenrack-test-{os.getpid()}.service"
+    try:
+        cgroup.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made here: {error}")
+    (cgroup / "cgroup.procs").write_text(str(os.getpid()))
+    yield cgroup.name
+    (root / before.lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
+    cgroup.rmdir()
+
+
+def test_a_port_is_found_with_the_unit_that_holds_it(port: int, unit: str) -> None:
+    assert facts.listeners()[str(port)] == unit
+
+
+def test_a_busy_process_is_not_lost(port: int, unit: str) -> None:
+    over = threading.Event()
+
+    def open_and_close() -> None:
+        while not over.is_set():
+            with Path("/dev/null").open():
+                pass
+
+    busy = threading.Thread(target=open_and_close)
+    busy.start()
+    found = [facts.listeners()[str(port)] for _ in range(20)]
+    over.set()
+    busy.join()
+    assert found == [unit] * 20
+
+
+def test_a_port_of_a_process_without_unit_is_found(port: int) -> None:
+    holder = facts.listeners()[str(port)]
+    assert holder == facts.unit_of(Path("/proc/self"))
+
+
+def test_a_port_of_ipv6_is_found() -> None:
+    if not Path("/proc/net/if_inet6").exists():
+        pytest.skip("no IPv6 here")
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        assert str(listener.getsockname()[1]) in facts.listeners()
+
+
+def test_a_port_that_is_only_connected_to_is_no_listener(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as link:
+        found = facts.listeners()
+        assert str(port) in found
+        assert str(link.getsockname()[1]) not in found
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [
+        ("0::/system.slice/nginx.service\n", "nginx.service"),
+        (
+            "0::/system.slice/system-postgresql.slice/postgresql@15-main.service\n",
+            "postgresql@15-main.service",
+        ),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/my.scope\n", "my.scope"),
+        ("1:name=systemd:/system.slice/cron.service\n0::/\n", "cron.service"),
+        ("0::/\n", ""),
+    ],
+)
+def test_the_unit_of_a_cgroup(cgroup: str, unit: str, tmp_path: Path) -> None:
+    (tmp_path / "cgroup").write_text(cgroup)
+    assert facts.unit_of(tmp_path) == unit
+
+
+def test_free_space_of_what_is_not_there_yet(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free // 2**20
+    # Others write to that disk at the same time.
+    assert facts.free_mb(str(tmp_path / "not" / "made" / "yet")) == pytest.approx(free, abs=200)
+
+
+def test_installed_packages() -> None:
+    if not shutil.which("dpkg-query"):
+        pytest.skip("no dpkg here")
+    packages = facts.installed()
+    assert {"dpkg", "base-files"} <= set(packages)
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}\\n", "dpkg"]
+    assert subprocess.run(query, capture_output=True, text=True).stdout == "installed\n"
+
+
+def test_the_whole_answer(port: int) -> None:
+    result = greenrack_modules.run(facts, paths=["/", "/var/not/there"])
+    known = result["ansible_facts"]["greenrack"]
+    assert result["changed"] is False
+    assert known["machine"] == platform.machine()
+    assert known["cpus"] == len(os.sched_getaffinity(0))
+    assert known["systemd"] == Path("/run/systemd/system").is_dir()
+    assert known["python_apt"] == ("python3-apt" in known["packages"])
+    assert str(port) in known["listeners"]
+    assert known["free_mb"].keys() == {"/", "/var/not/there"}
+    said = 'source /etc/os-release; echo "$ID|$VERSION_ID|$VERSION_CODENAME"'
+    system = subprocess.run(["bash", "-c", said], capture_output=True, text=True).stdout.strip()
+    assert f"{known['distribution']}|{known['release']}|{known['codename']}" == system
+
+
+def test_the_systems_python_is_asked_not_ours() -> None:
+    system = Path("/usr/bin/python3")
+    if not system.exists():
+        pytest.skip("no /usr/bin/python3 here")
+    said = subprocess.run([str(system), "--version"], capture_output=True, text=True).stdout
+    assert said.startswith(f"Python {facts.system_python()}.")
+    assert sys.executable != str(system)

@@ -1,0 +1,156 @@
+"""service_current decides by the ages of real files what has to be done to a unit."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import greenrack_modules
+import pytest
+
+service = greenrack_modules.load("service_current")
+
+NOTHING = {"restart_on": [], "reload_on": []}
+
+
+def ago(seconds: float) -> str:
+    """Return a time of the monotonic clock as systemd shows it."""
+    return str(int((time.clock_gettime(time.CLOCK_MONOTONIC) - seconds) * 1e6))
+
+
+def unit(started: float = 100, changed: float | None = None, **properties: str) -> dict[str, str]:
+    """Return a unit that was started, and last changed its state, so many seconds ago."""
+    return {
+        "LoadState": "loaded",
+        "ActiveState": "active",
+        "UnitFileState": "enabled",
+        "NeedDaemonReload": "no",
+        "InactiveExitTimestampMonotonic": ago(started),
+        "StateChangeTimestampMonotonic": ago(started if changed is None else changed),
+        "FragmentPath": "",
+        "DropInPaths": "",
+        **properties,
+    }
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> str:
+    """A file older than every unit here."""
+    return written(tmp_path / "old.conf", 1000)
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> str:
+    """A file younger than every unit here."""
+    return written(tmp_path / "new.conf", 0)
+
+
+def written(path: Path, seconds: float) -> str:
+    """Make a file that was written so many seconds ago."""
+    path.touch()
+    os.utime(path, (time.time(), time.time() - seconds))
+    return str(path)
+
+
+def test_the_properties_are_those_that_are_asked_for() -> None:
+    assert set(unit()) == set(service.PROPERTIES)
+
+
+def test_nothing_is_done_to_a_service_that_is_current(old: str) -> None:
+    assert service.plan(unit(), {"restart_on": [old], "reload_on": [old]}) == []
+
+
+def test_a_younger_file_takes_a_restart(old: str, new: str) -> None:
+    assert service.plan(unit(), {"restart_on": [old, new], "reload_on": []}) == ["restart"]
+
+
+def test_a_younger_file_takes_a_reload(old: str, new: str) -> None:
+    assert service.plan(unit(), {"restart_on": [old], "reload_on": [new]}) == ["reload"]
+
+
+def test_a_restart_makes_a_reload_needless(new: str) -> None:
+    assert service.plan(unit(), {"restart_on": [new], "reload_on": [new]}) == ["restart"]
+
+
+def test_its_own_unit_file_takes_a_restart(old: str, new: str) -> None:
+    assert service.plan(unit(FragmentPath=old), NOTHING) == []
+    assert service.plan(unit(FragmentPath=new), NOTHING) == ["restart"]
+    assert service.plan(unit(FragmentPath=old, DropInPaths=f"{old} {new}"), NOTHING) == ["restart"]
+
+
+def test_a_file_that_is_not_there_is_no_reason(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone")
+    assert service.plan(unit(), {"restart_on": [gone], "reload_on": [gone]}) == []
+
+
+def test_a_link_counts_as_what_it_names(tmp_path: Path, new: str) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(new)
+    assert service.plan(unit(), {"restart_on": [str(link)], "reload_on": []}) == ["restart"]
+
+
+def test_a_reload_does_not_hide_that_a_restart_is_due(tmp_path: Path) -> None:
+    file = written(tmp_path / "greenrack.conf", 50)
+    reloaded = unit(started=100, changed=10)  # by somebody else, after the file was written
+    assert service.plan(reloaded, {"restart_on": [file], "reload_on": []}) == ["restart"]
+    assert service.plan(reloaded, {"restart_on": [], "reload_on": [file]}) == []
+
+
+def test_a_file_written_while_the_service_starts_is_not_overlooked(tmp_path: Path) -> None:
+    file = written(tmp_path / "greenrack.conf", 50)
+    slow = unit(started=60, changed=40)  # it may have read the file before
+    assert service.plan(slow, {"restart_on": [file], "reload_on": []}) == ["restart"]
+
+
+@pytest.mark.parametrize("state", ["inactive", "failed", "activating", "deactivating"])
+def test_what_does_not_run_is_started(state: str, new: str) -> None:
+    stopped = unit(ActiveState=state, InactiveExitTimestampMonotonic="0")
+    assert service.plan(stopped, {"restart_on": [new], "reload_on": [new]}) == ["start"]
+
+
+def test_a_service_that_reloads_is_running(new: str) -> None:
+    reloading = unit(ActiveState="reloading")
+    assert service.plan(reloading, NOTHING) == []
+    assert service.plan(reloading, {"restart_on": [new], "reload_on": []}) == ["restart"]
+
+
+@pytest.mark.parametrize("state", ["disabled", "", "linked", "indirect"])
+def test_what_would_not_start_at_boot_is_enabled(state: str) -> None:
+    assert service.plan(unit(UnitFileState=state), NOTHING) == ["enable"]
+
+
+@pytest.mark.parametrize("state", ["enabled", "enabled-runtime", "static", "alias"])
+def test_what_starts_at_boot_is_left_alone(state: str) -> None:
+    assert service.plan(unit(UnitFileState=state), NOTHING) == []
+
+
+def test_a_new_unit_takes_everything_in_order() -> None:
+    new_unit = unit(LoadState="not-found", ActiveState="inactive", UnitFileState="")
+    assert service.plan(new_unit, NOTHING) == ["reload-units", "enable", "start"]
+
+
+def test_units_are_read_again_before_the_restart(new: str) -> None:
+    changed = unit(NeedDaemonReload="yes", FragmentPath=new)
+    assert service.plan(changed, NOTHING) == ["reload-units", "restart"]
+
+
+def test_a_check_that_fails_stops_before_the_service_is_touched() -> None:
+    with pytest.raises(service.Failed, match="'sh -c echo no; exit 1' failed: no"):
+        service.do("restart", "greenrack-nowhere.service", ["sh", "-c", "echo no; exit 1"])
+
+
+def test_a_unit_nobody_knows_would_be_started() -> None:
+    if not Path("/run/systemd/system").is_dir():
+        pytest.skip("systemd does not run this machine")
+    result = greenrack_modules.run(service, check=True, name="greenrack-nowhere.service")
+    assert result["did"] == ["reload-units", "enable", "start"]
+
+
+def test_a_failure_names_the_command_and_shows_the_journal() -> None:
+    if Path("/run/systemd/system").is_dir():
+        pytest.skip("systemd runs this machine, so asking it does not fail")
+    result = greenrack_modules.run(service, name="greenrack-nowhere.service")
+    assert result["failed"]
+    assert "systemctl show" in result["msg"]
+    assert "The end of its journal:" in result["msg"]
