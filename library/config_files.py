@@ -82,27 +82,32 @@ class File:
             return {**header, "before": "(secret)\n", "after": "(secret, changed)\n"}
         return {**header, "before": self.before(), "after": self.text}
 
-    def prepare(self):
-        """Write the text beside nothing that is read, and return that path; fail if it is invalid."""
-        handle, partial = tempfile.mkstemp(dir=self.module.tmpdir)
+    def validate(self):
+        """Fail if the wanted text is not valid."""
+        if not self.wanted["validate"]:
+            return
+        handle, draft = tempfile.mkstemp(dir=self.module.tmpdir)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(self.text)
-        if self.wanted["validate"]:
-            command = self.wanted["validate"].replace("%s", partial)
-            code, out, err = self.module.run_command(command, use_unsafe_shell=True)
-            if code != 0:
-                self.module.fail_json(
-                    msg=f"{self.path} would be invalid, so no file was changed. "
-                    f"'{self.wanted['validate']}' says:\n{out}{err}"
-                )
-        return partial
+        command = self.wanted["validate"].replace("%s", draft)
+        code, out, err = self.module.run_command(command, use_unsafe_shell=True)
+        if code != 0:
+            self.module.fail_json(
+                msg=f"{self.path} would be invalid, so no file was changed. "
+                f"'{self.wanted['validate']}' says:\n{out}{err}"
+            )
 
-    def write(self, partial):
-        """Put the prepared text in its place."""
-        os.chmod(partial, self.mode)  # noqa: PTH101
+    def write(self):
+        """Write the file beside its name, as nobody's but root's, and move it there when it is whole."""
         owner, group = pwd.getpwnam(self.wanted["owner"]), grp.getgrnam(self.wanted["group"])
-        os.chown(partial, owner.pw_uid, group.gr_gid)
-        self.module.atomic_move(partial, str(self.path), keep_dest_attrs=False)
+        handle, partial = tempfile.mkstemp(dir=self.path.parent, prefix=".")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(self.text)
+            os.fchown(handle, owner.pw_uid, group.gr_gid)
+            os.fchmod(handle, self.mode)
+            file.flush()
+            os.fsync(handle)
+        Path(partial).replace(self.path)
 
 
 def main():
@@ -124,8 +129,10 @@ def main():
     old = [file for file in files if not file.current()]
     diff = [file.diff() for file in old]
     if not module.check_mode:
-        for file, partial in [(file, file.prepare()) for file in old]:
-            file.write(partial)
+        for file in old:
+            file.validate()
+        for file in old:
+            file.write()
     module.exit_json(changed=bool(old), paths=[str(file.path) for file in old], diff=diff)
 
 

@@ -32,7 +32,7 @@ def test_every_tag_works_alone(deployed, tag):
 # Host, unit, user of its main process, and the one address it listens on.
 SERVICES = [
     ("db1", "postgresql@15-main.service", "postgres", "{prefix}.41:5432"),
-    ("api1", "slow-api.service", "slow-api", "{prefix}.31:8081"),
+    ("api1", "slow-api.service", "dynamic", "{prefix}.31:8081"),
     ("app1", "demo.service", "demo", "{prefix}.21:8000"),
     ("proxy1", "nginx.service", "root", "0.0.0.0:80"),
 ]
@@ -46,7 +46,10 @@ def test_service(deployed, name, unit, user, address):
     assert service.is_running, journal
     assert service.is_enabled, journal
     main = deployed.run(name, f"systemctl show --value --property=MainPID {unit}")
-    assert host.process.get(pid=main).user == user, journal
+    uid = int(deployed.run(name, f"stat --format=%u /proc/{main}"))
+    # systemd's range for DynamicUser=, see its UIDS-GIDS documentation
+    owner = "dynamic" if 61184 <= uid <= 65519 else deployed.run(name, f"id --name --user {uid}")
+    assert owner == user, journal
     port = address.rsplit(":", 1)[1]
     listening = deployed.run(name, f"ss -Hltn 'sport = :{port}' | awk '{{print $4}}'").split()
     assert listening == [address.format(prefix=deployed.prefix)], journal
@@ -100,7 +103,7 @@ def test_application_role_has_few_privileges(deployed):
 
 def test_database_refuses_other_hosts(deployed):
     code = f"import socket; s = socket.create_connection(('{deployed.prefix}.41', 5432), 5)"
-    startup = r"b'\x00\x00\x00\x20\x00\x03\x00\x00user\x00demo\x00database\x00demo\x00\x00'"
+    startup = r"b'\x00\x00\x00\x21\x00\x03\x00\x00user\x00demo\x00database\x00demo\x00\x00'"
     asked = f'python3 -c "{code}; s.sendall({startup}); print(s.recv(300))"'
     assert "no pg_hba.conf entry" in deployed.run("load1", asked)
     assert "no pg_hba.conf entry" not in deployed.run("app1", asked)

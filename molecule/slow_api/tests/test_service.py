@@ -1,5 +1,4 @@
 """The slow API as a service: where it listens, as whom it runs, what it answers, how it stops."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def build(params):
     cache = Path(params["cache"])
     lock_path = source / params["requirements"]
     target = Target(params["python"], params["machine"], params["libc"])
-    files = check_source(source, params["callables"])
+    files = check_source(source, params["callables"], params["python"])
     check_needs(lock_path, params["needs"])
 
     environment = digest(lock_path.read_text(encoding="utf-8"), str(target))

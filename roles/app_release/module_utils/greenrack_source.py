@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import sys
 from pathlib import Path
 
 SKIPPED = {".git", ".venv", "venv", "__pycache__", "node_modules", ".pytest_cache", ".ruff_cache"}
@@ -38,13 +39,20 @@ def digest_of(source, files):
     return digest.hexdigest()
 
 
-def check_syntax(source, files):
-    """Refuse Python that no interpreter would import."""
+def newer_than_ours(python):
+    """Say whether a host's Python, such as 3.13, may know syntax that this one does not."""
+    return tuple(int(number) for number in python.split(".")) > sys.version_info[:2]
+
+
+def check_syntax(source, files, python):
+    """Refuse Python that no interpreter would import; a newer one's is left to the host."""
     for name in files:
         if name.suffix == ".py":
             try:
                 ast.parse((source / name).read_bytes(), filename=str(name))
             except SyntaxError as error:
+                if newer_than_ours(python):
+                    continue
                 raise Refused(
                     f"{source / name}, line {error.lineno}: {error.msg}. Nothing that imports it can "
                     f"start. To see it, type: python3 -m py_compile {source / name}"
@@ -53,17 +61,16 @@ def check_syntax(source, files):
 
 def _names_bound(node):
     """Yield the names a top-level statement binds; None where that cannot be told."""
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield None if node.name == "__getattr__" else node.name
     elif isinstance(node, (ast.Import, ast.ImportFrom)):
         for alias in node.names:
             yield None if alias.name == "*" else (alias.asname or alias.name.split(".")[0])
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
     else:
-        for child in ast.walk(node):
-            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-                yield child.id
-            elif isinstance(child, (ast.Import, ast.ImportFrom)):
-                yield from _names_bound(child)
+        for child in ast.iter_child_nodes(node):
+            yield from _names_bound(child)
 
 
 def check_callable(source, target):
@@ -80,8 +87,10 @@ def check_callable(source, target):
             f"There is no module '{module}' in {source}. Modules there: {', '.join(modules) or 'none'}. "
             f"Set app_module to one of them, such as {(modules or ['wsgi'])[-1]}:{attribute}"
         )
-    body = ast.parse(path.read_bytes()).body
-    bound = {name for node in body for name in _names_bound(node)}
+    try:
+        bound = set(_names_bound(ast.parse(path.read_bytes())))
+    except SyntaxError:
+        return  # only in what a newer Python may read: check_syntax has seen it before
     if None not in bound and attribute not in bound:
         raise Refused(
             f"{path} does not define '{attribute}', which '{target}' names. It defines: "
@@ -89,15 +98,15 @@ def check_callable(source, target):
         )
 
 
-def check_source(source, callables):
-    """Return the files of a release, or refuse what cannot be served."""
+def check_source(source, callables, python):
+    """Return the files of a release, or refuse what cannot be served by the host's Python."""
     source = Path(source)
     if not source.is_dir():
         raise Refused(
             f"app_source '{source}' is no folder. Valid is the folder that holds your code."
         )
     files = released_files(source)
-    check_syntax(source, files)
+    check_syntax(source, files, python)
     for target in callables:
         check_callable(source, target)
     return files

@@ -19,14 +19,20 @@ def normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def entries(lock):
-    """Return {name: (version, text with markers and hashes)} of a lock file's text."""
-    found = {}
+def _locked(lock):
+    """Yield (name, version, text with markers and hashes) for each line that pins a version.
+
+    A universal lock may pin several versions of one name, each for other Pythons or platforms.
+    """
     for line in re.sub(r"\\\n", " ", lock).splitlines():
         match = ENTRY.match(line.strip())
         if match:
-            found[normal(match[1])] = (match[2], line.strip())
-    return found
+            yield normal(match[1]), match[2], line.strip()
+
+
+def entries(lock):
+    """Return {name: (version, text with markers and hashes)} of a lock file's text."""
+    return {name: (version, text) for name, version, text in _locked(lock)}
 
 
 def check_needs(lock_path, needs):
@@ -84,6 +90,8 @@ def resolved(lock_path, target):
     """Return the lock's entries that apply to the target, {name: (version, text without markers)}."""
     uv = Path(sys.executable).with_name("uv")
     command = [str(uv), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-deps"]
+    # With a Python named, uv neither looks for one of the host's version nor downloads it.
+    command += ["--python", sys.executable]
     done = _run([*command, *target.uv_options(), str(lock_path)])
     if done.returncode != 0:
         raise Refused(
@@ -91,12 +99,18 @@ def resolved(lock_path, target):
             f"Cure its source and lock it again, type: uv pip compile --universal --generate-hashes "
             f"{lock_path.with_suffix('.in').name} -o {lock_path.name}"
         )
-    locked = entries(lock_path.read_text(encoding="utf-8"))
-    wanted = entries(done.stdout)
+    strange = [line for line in done.stdout.splitlines() if not ENTRY.match(line)]
+    if strange:
+        raise Refused(
+            f"'{strange[0]}' in {lock_path} has no version on an index, and hosts get wheels of exact "
+            "versions. Move its code into app_source, or publish it and lock NAME==VERSION."
+        )
+    lock = lock_path.read_text(encoding="utf-8")
+    locked = {(name, version): text for name, version, text in _locked(lock)}
     # The lock's own text, for its hashes are the ones somebody looked at; its markers are settled now.
     return {
-        name: (version, re.sub(r"\s*;.*?(?=\s--hash|$)", "", locked[name][1]))
-        for name, (version, _) in wanted.items()
+        name: (version, re.sub(r"\s*;.*?(?=\s--hash|$)", "", locked[name, version]))
+        for name, version, _ in _locked(done.stdout)
     }
 
 
@@ -135,11 +149,14 @@ def _pip(verb, options, lines, directory):
 
 def _build(name, version, text, directory, target):
     """Build a distribution that comes as source only; refuse it if that takes a compiler."""
-    done = _pip("wheel", [], [text], directory)
-    wheels = list(directory.glob(f"{name.replace('-', '_')}-*.whl"))
-    if done.returncode == 0 and wheels and wheels[0].name.endswith("-none-any.whl"):
-        return
     other = READY_BUILT.get(name)
+    said = ""
+    if not other:
+        done = _pip("wheel", [], [text], directory)
+        wheels = list(directory.glob(f"{name.replace('-', '_')}-*.whl"))
+        if done.returncode == 0 and wheels and wheels[0].name.endswith("-none-any.whl"):
+            return
+        said = done.stderr.strip()[-500:]
     advice = (
         f"Lock {other} instead, the same program ready built"
         if other
@@ -147,5 +164,5 @@ def _build(name, version, text, directory, target):
     )
     raise Refused(
         f"{name}=={version} has no wheel for {target} on the index, and hosts get no compiler. {advice}.\n"
-        + done.stderr.strip()[-500:]
+        + said
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.greenrack_lab import LabError, is_mounted, run, wait_until
-from ansible.module_utils.greenrack_lab_start import names_started, starter_for
+from ansible.module_utils.greenrack_lab_start import finish, names_started, starter_for
 
 DOCUMENTATION = r"""
 module: lab_machines
@@ -107,11 +107,12 @@ class Machine:
             },
             self.console,
         )
-        if not wait_until(self.answers, self.params["timeout"]):
+        wait_until(lambda: self.answers() or not self.starter.running(), self.params["timeout"])
+        if not self.answers():
             last = self.console.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
             raise LabError(
-                f"{self.name} did not answer on {self.address}:22 within "
-                f"{self.params['timeout']} s. The end of its console:\n" + "\n".join(last)
+                f"{self.name} does not answer on {self.address}:22; it {'runs' if self.starter.running() else 'ended'} "
+                f"(timeout: {self.params['timeout']} s). The end of its console:\n" + "\n".join(last)
             )
 
     def _mount(self):
@@ -188,6 +189,7 @@ def remove(module, pool):
     running = {machine.name: machine.running() for machine in machines}
     if not module.check_mode:
         list(pool.map(Machine.remove, machines))
+        finish(module.params["provider"], module.params["lab"])
     return {"changed": bool(machines), "running": running}
 
 

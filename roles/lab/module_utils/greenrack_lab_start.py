@@ -1,6 +1,6 @@
 """Two ways to start a lab host: under the controller's systemd, or in a cgroup of our own.
 
-Both offer the same five verbs, so that nobody above them asks which one it is.
+Both offer the same verbs, so that nobody above them asks which one it is.
 """
 
 from __future__ import annotations
@@ -69,6 +69,10 @@ class CgroupStarter:
         self.cgroup.remove()
 
     @staticmethod
+    def finish(lab):
+        """Remove what the lab's hosts shared: nothing, for the last cgroup takes its parents along."""
+
+    @staticmethod
     def names(lab):
         """Return the names of the lab's hosts that were started, living or dead."""
         path = Cgroup(lab).path
@@ -133,6 +137,13 @@ class SystemdStarter:
         )
         return {line.split()[0][len(prefix) : -len(".service")] for line in units.splitlines()}
 
+    @staticmethod
+    def finish(lab):
+        """Remove what the lab's hosts shared: its slice, and the slice of all labs after the last."""
+        run("systemctl", "stop", f"greenrack-{lab}.slice")
+        if not run("systemctl", "list-units", "--plain", "--no-legend", "greenrack-*.slice"):
+            run("systemctl", "stop", "greenrack.slice")
+
 
 STARTERS = {"cgroup": CgroupStarter, "systemd": SystemdStarter}
 
@@ -146,6 +157,11 @@ def _starter(provider):
 def starter_for(provider, lab, name):
     """Return a host's starter; `provider` auto means systemd exactly where it is PID 1."""
     return _starter(provider)(lab, name)
+
+
+def finish(provider, lab):
+    """Remove what the lab's hosts shared, after the last of them is gone."""
+    _starter(provider).finish(lab)
 
 
 def names_started(provider, lab):

@@ -14,7 +14,9 @@ def argument_specs(roles_path):
     """
     found = {}
     for path in sorted(Path(roles_path).glob("*/meta/argument_specs.yml")):
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"][
+            "options"
+        ]
         found[path.parts[-3]] = {
             name: {key: value for key, value in option.items() if key != "default"}
             for name, option in options.items()
