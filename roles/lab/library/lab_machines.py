@@ -109,10 +109,11 @@ class Machine:
         )
         wait_until(lambda: self.answers() or not self.starter.running(), self.params["timeout"])
         if not self.answers():
-            last = self.console.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+            said = self.console.read_bytes().decode(errors="replace") if self.console.exists() else ""
             raise LabError(
                 f"{self.name} does not answer on {self.address}:22; it {'runs' if self.starter.running() else 'ended'} "
-                f"(timeout: {self.params['timeout']} s). The end of its console:\n" + "\n".join(last)
+                f"(timeout: {self.params['timeout']} s). For more, type: {self.starter.look}\n"
+                "The end of its console:\n" + "\n".join(said.splitlines()[-15:])
             )
 
     def _mount(self):

@@ -45,7 +45,7 @@ ARGUMENTS = {
 
 RULES = """\
 table ip {table} {{
-  set mirror {{ type ipv4_addr ; elements = {{ {addresses} }} ; }}
+  set mirror {{ type ipv4_addr ; {elements} }}
   chain postrouting {{
     type nat hook postrouting priority srcnat
     ip saddr {subnet} oifname != "{bridge}" masquerade
@@ -75,7 +75,8 @@ def mirrors_of(image):
         *Path(image, "etc/apt/sources.list.d").glob("*"),
     ]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources if path.is_file())
-    names = {urlsplit(url).hostname for url in re.findall(r"^[^#]*?(https?://\S+)", text, re.M)}
+    urls = re.findall(r"https?://\S+", re.sub("#.*", "", text))
+    names = {urlsplit(url).hostname for url in urls}
     found = {}
     for name in sorted(names):
         try:
@@ -156,11 +157,12 @@ class Network:
             run("ip", "address", "add", f"{self.gateway}/24", "dev", self.bridge)
         run("ip", "link", "set", self.bridge, "up")
         self._drop_table()
+        addresses = ", ".join(sorted({a for found in mirrors.values() for a in found}))
         rules = RULES.format(
             table=self.table,
             subnet=self.subnet,
             bridge=self.bridge,
-            addresses=", ".join(sorted({a for found in mirrors.values() for a in found})),
+            elements=f"elements = {{ {addresses} }} ;" if addresses else "",
         )
         run("nft", "-f", "-", stdin=rules)
         for device in (self.bridge, self._uplink()):

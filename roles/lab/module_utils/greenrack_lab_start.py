@@ -39,6 +39,7 @@ class CgroupStarter:
 
     def __init__(self, lab, name):
         self.cgroup = Cgroup(lab, name)
+        self.look = f"cat {self.cgroup.path}/cgroup.events"
 
     def running(self):
         """Say whether anything of the host is alive."""
@@ -87,6 +88,7 @@ class SystemdStarter:
     def __init__(self, lab, name):
         self.unit = f"greenrack-{lab}-{name}.service"
         self.slice = f"greenrack-{lab}.slice"
+        self.look = f"journalctl --unit {self.unit}"
 
     def _property(self, name):
         return run("systemctl", "show", "--value", f"--property={name}", self.unit).strip()

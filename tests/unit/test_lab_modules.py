@@ -1,0 +1,200 @@
+"""The lab's hosts as this machine has them: their processes, cgroups and disks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import greenrack_modules
+import pytest
+
+lab = greenrack_modules.load("greenrack_lab")
+start = greenrack_modules.load("greenrack_lab_start")
+machines = greenrack_modules.load("lab_machines")
+
+NAME = f"test{os.getpid()}"
+
+
+def test_a_command_is_given_its_input_and_returns_what_it_prints() -> None:
+    assert lab.run("cat", stdin="some rules") == "some rules"
+
+
+def test_a_command_that_fails_says_which_and_why() -> None:
+    with pytest.raises(
+        lab.LabError, match="'sh -c echo why >&2; exit 3' failed with status 3: why"
+    ):
+        lab.run("sh", "-c", "echo why >&2; exit 3")
+
+
+def test_waiting_ends_when_it_has_happened_or_the_time_is_over() -> None:
+    answers = iter([False, False, True])
+    assert lab.wait_until(lambda: next(answers), 60) is True
+    assert list(answers) == []
+    assert lab.wait_until(lambda: False, 0.1) is False
+
+
+def test_a_mount_point_is_known_by_its_whole_path(tmp_path: Path) -> None:
+    assert lab.is_mounted("/proc")
+    assert not lab.is_mounted("/pro")
+    assert not lab.is_mounted(tmp_path)
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Any]:
+    """A cgroup's name of our own; what is left of it goes in the end."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make cgroups")
+    try:
+        root = lab.cgroup2_root()
+    except lab.LabError as error:
+        pytest.skip(str(error))
+    if not os.access(root, os.W_OK) or not (root / "cgroup.procs").exists():
+        pytest.skip(f"no cgroup can be made below {root}")
+    made = lab.Cgroup(NAME, "host1")
+    yield made
+    made.kill()
+    made.remove()
+
+
+@pytest.fixture
+def sleeper() -> Iterator[Callable[[Path], subprocess.Popen[bytes]]]:
+    """Start processes in a cgroup."""
+    started = []
+
+    def begin(path: Path) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(["sleep", "600"]))
+        (path / "cgroup.procs").write_text(str(started[-1].pid))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_cgroup_knows_whether_it_has_processes(cgroup: Any, sleeper: Any) -> None:
+    assert not cgroup.exists()
+    assert not cgroup.populated()
+    cgroup.create()
+    cgroup.create()
+    assert cgroup.exists()
+    assert not cgroup.populated()
+    sleeper(cgroup.path)
+    assert cgroup.populated()
+
+
+def test_killing_a_cgroup_ends_what_is_below_it_too(cgroup: Any, sleeper: Any) -> None:
+    (cgroup.path / "payload" / "init.scope").mkdir(parents=True)
+    processes = [sleeper(cgroup.path / "payload" / "init.scope"), sleeper(cgroup.path)]
+    cgroup.kill()
+    assert not cgroup.populated()
+    assert [process.wait() for process in processes] == [-signal.SIGKILL] * 2
+
+
+def test_removing_a_cgroup_spares_others(cgroup: Any) -> None:
+    other = lab.Cgroup(NAME, "host2")
+    (cgroup.path / "payload" / "system.slice" / "a.service").mkdir(parents=True)
+    other.create()
+    cgroup.remove()
+    assert not cgroup.exists()
+    assert other.exists()
+    other.remove()
+    assert not other.path.parent.exists()
+    assert lab.cgroup2_root().exists()
+
+
+def test_killing_and_removing_what_is_not_there_is_no_error(cgroup: Any) -> None:
+    cgroup.kill()
+    cgroup.remove()
+    assert not cgroup.exists()
+
+
+def test_the_names_of_started_hosts(cgroup: Any) -> None:
+    assert start.names_started("cgroup", NAME) == set()
+    cgroup.create()
+    assert start.names_started("cgroup", NAME) == {"host1"}
+    assert start.starter_for("cgroup", NAME, "host1").running() is False
+
+
+def test_who_starts_hosts_is_systemd_only_where_it_is_pid_1() -> None:
+    systemd = Path("/run/systemd/system").is_dir()
+    assert start._starter("auto") is start.STARTERS["systemd" if systemd else "cgroup"]
+
+
+def test_hosts_of_one_name_in_two_labs_have_cables_of_their_own() -> None:
+    def command(name: str) -> list[str]:
+        return start.nspawn({"lab": name, "name": "app1", "root": "/r", "bridge": "gr-a"})
+
+    assert "--network-bridge=gr-a" in command("a")
+    assert "--hostname=app1" in command("a")
+    (machine,) = set(command("a")) - set(command("b"))
+    assert machine.startswith("--machine=")
+
+
+def params(**more: Any) -> dict[str, Any]:
+    return {
+        "lab": NAME,
+        "machines": {"app1": "10.77.7.21", "db1": "10.77.7.41"},
+        "names": {"deb.example.org": "192.0.2.80"},
+        "provider": "cgroup",
+        "gateway": "10.77.7.1",
+        "authorized_key": "ssh-ed25519 AAAA me",
+        "user": "admin",
+        **more,
+    }
+
+
+def test_a_disk_is_made_its_host_and_stays_it(tmp_path: Path) -> None:
+    if not shutil.which("ssh-keygen"):
+        pytest.skip("no ssh-keygen here: apt install openssh-client")
+    try:
+        machine = machines.Machine(params(directory=str(tmp_path)), "app1")
+    except lab.LabError as error:
+        pytest.skip(str(error))
+    (machine.root / "home" / "admin").mkdir(parents=True)
+    (machine.root / "etc" / "ssh").mkdir(parents=True)
+    machine._identify()
+    key = machine.host_key()
+    machine._identify()  # as when it is booted again
+    assert machine.host_key() == key
+    assert key.startswith("ssh-ed25519 AAAA")
+    assert (machine.root / "etc/hostname").read_text() == "app1\n"
+    assert (machine.root / "etc/hosts").read_text().splitlines() == [
+        "127.0.0.1 localhost",
+        "10.77.7.21 app1",
+        "10.77.7.41 db1",
+        "192.0.2.80 deb.example.org",
+    ]
+    wired = (machine.root / "etc/systemd/network/10-lab.network").read_text().splitlines()
+    assert {"Address=10.77.7.21/24", "Gateway=10.77.7.1"} <= set(wired)
+    authorized = machine.root / "home/admin/.ssh/authorized_keys"
+    assert authorized.read_text() == "ssh-ed25519 AAAA me\n"
+    assert authorized.stat().st_mode & 0o777 == 0o600
+    assert authorized.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_whatever_is_left_of_a_lab_goes(cgroup: Any, sleeper: Any, tmp_path: Path) -> None:
+    cgroup.create()
+    process = sleeper(cgroup.path)
+    (tmp_path / "host2" / "upper" / "etc").mkdir(parents=True)
+    (tmp_path / "host2" / "root").mkdir()
+    given = {"lab": NAME, "directory": str(tmp_path), "provider": "cgroup", "state": "absent"}
+    running = {"host1": False, "host2": False}  # a host without its disk does not run
+    expected = {"changed": True, "running": running}
+    assert expected.items() <= greenrack_modules.run(machines, check=True, **given).items()
+    assert process.poll() is None
+    assert expected.items() <= greenrack_modules.run(machines, **given).items()
+    assert process.wait() == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+    assert greenrack_modules.run(machines, **given)["changed"] is False
+
+
+def test_what_a_start_needs_is_asked_for(tmp_path: Path) -> None:
+    result = greenrack_modules.run(machines, lab=NAME, directory=str(tmp_path))
+    assert result["failed"]
+    assert "machines, image, bridge, gateway, authorized_key" in result["msg"]
