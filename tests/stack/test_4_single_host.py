@@ -62,7 +62,7 @@ def test_lab_without_root_is_refused(tmp_path):
     for parent in tmp_path.parents[:2]:
         parent.chmod(0o755)
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    environment = {"HOME": str(tmp_path), "ANSIBLE_REMOTE_TEMP": str(tmp_path), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
     environment["PYTHONPATH"] = next(path for path in sys.path if path.endswith("site-packages"))
     minor = f"python3.{sys.version_info.minor}"
     for python in (sys.executable, f"/usr/bin/{minor}"):

@@ -12,7 +12,7 @@ from expected import GIVEN, MODES
 from render import BINDS, ROLES, evaluate, modes, of_bind, render
 
 KEYS = {"program", "concurrency", "speaks", "entry", "needs", "template", "command"}
-SERVER_TEMPLATES = {row["template"] for row in modes().values()}
+SERVER_TEMPLATES = {row.get("template") for row in modes().values()}
 TEMPLATES = sorted(
     (path.parts[-3], path.name)
     for path in ROLES.glob("*/templates/*")

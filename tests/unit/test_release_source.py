@@ -137,7 +137,7 @@ def test_a_syntax_error_is_named_with_file_and_line(source: Path) -> None:
 @pytest.mark.parametrize("content", [b"a = '\xe9'\n", b"# coding: nonsense\n", b"a = 1\0\n"])
 def test_bytes_that_are_no_python_are_refused(source: Path, content: bytes) -> None:
     (source / "shop" / "views.py").write_bytes(content)
-    with pytest.raises(Refused, match=r"views\.py, line "):
+    with pytest.raises(Refused, match=r"views\.py(, line 1)?: \D"):
         source_of.check_source(source, ["wsgi:app"], OURS)
 
 

@@ -50,12 +50,16 @@ def check_syntax(source, files, python):
         if name.suffix == ".py":
             try:
                 ast.parse((source / name).read_bytes(), filename=str(name))
-            except SyntaxError as error:
+            except (
+                SyntaxError,
+                ValueError,
+            ) as error:  # ValueError: zero bytes, up to Python 3.11.3
                 if newer_than_ours(python):
                     continue
+                line = f", line {error.lineno}" if getattr(error, "lineno", None) else ""
                 raise Refused(
-                    f"{source / name}, line {error.lineno}: {error.msg}. Nothing that imports it can "
-                    f"start. To see it, type: python3 -m py_compile {source / name}"
+                    f"{source / name}{line}: {getattr(error, 'msg', error)}. Nothing that imports it "
+                    f"can start. To see it, type: python3 -m py_compile {source / name}"
                 ) from error
 
 
@@ -89,7 +93,7 @@ def check_callable(source, target):
         )
     try:
         bound = set(_names_bound(ast.parse(path.read_bytes())))
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return  # only in what a newer Python may read: check_syntax has seen it before
     if None not in bound and attribute not in bound:
         raise Refused(

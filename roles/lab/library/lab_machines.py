@@ -109,7 +109,9 @@ class Machine:
         )
         wait_until(lambda: self.answers() or not self.starter.running(), self.params["timeout"])
         if not self.answers():
-            said = self.console.read_bytes().decode(errors="replace") if self.console.exists() else ""
+            said = (
+                self.console.read_bytes().decode(errors="replace") if self.console.exists() else ""
+            )
             raise LabError(
                 f"{self.name} does not answer on {self.address}:22; it {'runs' if self.starter.running() else 'ended'} "
                 f"(timeout: {self.params['timeout']} s). For more, type: {self.starter.look}\n"
