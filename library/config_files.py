@@ -61,14 +61,17 @@ class File:
 
     def before(self):
         """Return the present text; empty if there is none."""
-        return self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        return self.path.read_text("utf-8", "replace") if self.path.exists() else ""
 
     def current(self):
         """Say whether nothing has to be done."""
-        if not self.path.exists() or self.before() != self.text:
+        if not self.path.exists() or self.path.read_bytes() != self.text.encode():
             return False
         now = self.path.stat()
-        names = (pwd.getpwuid(now.st_uid).pw_name, grp.getgrgid(now.st_gid).gr_name)
+        try:
+            names = (pwd.getpwuid(now.st_uid).pw_name, grp.getgrgid(now.st_gid).gr_name)
+        except KeyError:  # whose it was is gone
+            return False
         return (now.st_mode & 0o7777, *names) == (
             self.mode,
             self.wanted["owner"],

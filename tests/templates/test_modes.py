@@ -9,7 +9,7 @@ import pytest
 from ansible.errors import AnsibleUndefinedVariable
 from ansible.template import trust_as_template
 from expected import GIVEN, MODES
-from render import BINDS, ROLES, evaluate, modes, of_bind, render
+from render import BINDS, ROLES, evaluate, modes, of_bind, of_role, render
 
 KEYS = {"program", "concurrency", "speaks", "entry", "needs", "template", "command"}
 SERVER_TEMPLATES = {row.get("template") for row in modes().values()}
@@ -126,3 +126,16 @@ def test_an_undefined_variable_is_an_error(role: str, template: str, missing: st
     undefined = trust_as_template("{{ nothing_defines_this }}")
     with pytest.raises(AnsibleUndefinedVariable, match="nothing_defines_this"):
         render(role, template, **{missing: undefined})
+
+
+@pytest.mark.parametrize(
+    ("role", "template"), [*TEMPLATES, *(("app_server", name) for name in SERVER_TEMPLATES)]
+)
+def test_numbers_may_be_strings(role: str, template: str) -> None:
+    numbers = {"app_timeout": 45, "app_concurrency": 500, "app_server_workers": 3}
+    for name, value in of_role(role, "defaults").items():
+        if isinstance(value, (int, float)):
+            numbers[name] = value
+    # As -e NAME=VALUE gives them.
+    strings = {name: str(value) for name, value in numbers.items()}
+    assert render(role, template, **strings) == render(role, template, **numbers)

@@ -36,7 +36,10 @@ def seconds(text: str, directive: str) -> int:
 
 
 def verdict(folder: Path, **overrides: Any) -> str:
-    """Return what `nginx -t` says about the server and the site together, in a folder of their own."""
+    """Return what `nginx -t` says about the server and the site together, in a folder of their own.
+
+    That it cannot become www-data when root does not run it is left out, and nothing else.
+    """
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if nginx is None:
         pytest.skip("no nginx here to test its configuration: apt install nginx-light")
@@ -55,7 +58,9 @@ def verdict(folder: Path, **overrides: Any) -> str:
         (folder / name).mkdir(exist_ok=True)
     (folder / "nginx.conf").write_text(server)
     command = [nginx, "-t", "-e", "stderr", "-c", str(folder / "nginx.conf")]
-    return subprocess.run(command, capture_output=True, text=True).stderr
+    said = subprocess.run(command, capture_output=True, text=True).stderr.splitlines()
+    user = 'the "user" directive makes sense only if the master process runs with super-user'
+    return "\n".join(line for line in said if user not in line)
 
 
 @pytest.mark.parametrize("bind", BINDS)
@@ -63,7 +68,7 @@ def verdict(folder: Path, **overrides: Any) -> str:
 def test_nginx_accepts_it(overrides: dict[str, Any], bind: str, tmp_path: Path) -> None:
     said = verdict(tmp_path, **overrides, **of_bind(bind))
     assert "test is successful" in said, said
-    assert "[warn]" not in said, said
+    assert [line for line in said.splitlines() if "[warn]" in line] == []
 
 
 def test_nginx_accepts_several_backends_with_a_limit(tmp_path: Path) -> None:
@@ -82,8 +87,12 @@ def test_it_speaks_what_the_mode_speaks(overrides: dict[str, Any]) -> None:
     lines = [line.strip() for line in site(**overrides).splitlines()]
     passing = [line for line in lines if "_pass " in line]
     assert passing == [PASS[protocol_of(overrides)]]
-    parameters = {"http": "proxy_params", "uwsgi": "uwsgi_params"}[protocol_of(overrides)]
-    assert f"include /etc/nginx/{parameters};" in lines
+    # The client's own header is replaced: what is appended to it, a client can forge.
+    address = {
+        "http": "proxy_set_header X-Forwarded-For $remote_addr;",
+        "uwsgi": "uwsgi_param HTTP_X_FORWARDED_FOR $remote_addr;",
+    }
+    assert address[protocol_of(overrides)] in lines
 
 
 @pytest.mark.parametrize("timeout", [0.5, 30, 120])

@@ -89,7 +89,7 @@ def test_what_a_mode_needs_and_the_lock_lacks_is_refused(tmp_path: Path) -> None
 
 
 def test_a_lock_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="There is no lock file .*type: uv pip compile"):
+    with pytest.raises(Refused, match=r"There is no lock file .*type: uv pip compile"):
         wheels.check_needs(tmp_path / "requirements.txt", [])
 
 
@@ -158,28 +158,11 @@ def test_a_pin_nobody_can_satisfy_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("index")
-def test_a_wrong_hash_is_refused(tmp_path: Path) -> None:
-    lock = locked(tmp_path, f"blinker==1.9.0 --hash=sha256:{'0' * 64}\n")
+def test_what_takes_a_compiler_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused) as refused:
-        wheels.fetch(lock, BOOKWORM, tmp_path)
-    assert "HASHES" in str(refused.value)
-    assert "blinker==1.9.0" in str(refused.value)
-    assert list(tmp_path.iterdir()) == [lock]
-
-
-@pytest.mark.usefixtures("index")
-@pytest.mark.parametrize(
-    ("pin", "advice"),
-    [
-        ("uwsgi==2.0.31", "Lock pyuwsgi instead, the same program ready built"),
-        ("psycopg2==2.9.10", "Lock psycopg2-binary instead, the same program ready built"),
-    ],
-)
-def test_what_takes_a_compiler_is_refused(tmp_path: Path, pin: str, advice: str) -> None:
-    with pytest.raises(Refused) as refused:
-        wheels.fetch(locked(tmp_path, pin + "\n"), BOOKWORM, tmp_path)
-    assert f"{pin} has no wheel for {BOOKWORM} on the index" in str(refused.value)
-    assert advice in str(refused.value)
+        wheels.fetch(locked(tmp_path, "uwsgi==2.0.31\n"), BOOKWORM, tmp_path)
+    assert f"uwsgi==2.0.31 has no wheel for {BOOKWORM} on the index" in str(refused.value)
+    assert "Lock pyuwsgi instead, the same program ready built" in str(refused.value)
 
 
 def fits(wheel: str) -> bool:
@@ -263,21 +246,23 @@ def test_a_release_is_built_once(given: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("index")
 def test_another_host_gets_another_environment(given: dict[str, Any]) -> None:
+    hosts = [("3.11", "2.36"), ("3.13", "2.36"), ("3.13", "2.41")]
     results = [
-        greenrack_modules.run(release, **{**given, **host})
-        for host in ({}, {"python": "3.13"}, {"machine": "aarch64"}, {"libc": "2.41"})
+        greenrack_modules.run(release, **{**given, "python": python, "libc": libc})
+        for python, libc in hosts
     ]
-    assert len({result["environment"] for result in results}) == 4
-    assert len({result["release"] for result in results}) == 4
+    assert len({result["environment"] for result in results}) == len(hosts)
+    assert len({result["release"] for result in results}) == len(hosts)
 
 
 @pytest.mark.usefixtures("index")
-def test_what_fails_leaves_nothing_behind(given: dict[str, Any]) -> None:
+def test_a_wrong_hash_is_refused_and_leaves_nothing_behind(given: dict[str, Any]) -> None:
     lock = Path(given["source"]) / "requirements.txt"
     lock.write_text(f"blinker==1.9.0 --hash=sha256:{'0' * 64}\n")
     result = greenrack_modules.run(release, **given)
     assert result["failed"]
-    assert "HASHES" in result["msg"]
+    assert f"{lock} cannot be satisfied" in result["msg"]
+    assert "DO NOT MATCH THE HASHES" in result["msg"]
     assert [path.name for path in Path(given["cache"]).iterdir()] == ["lock"]
 
 

@@ -1,0 +1,66 @@
+"""The filters preflight looks at variables with."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROLES = Path(__file__).parents[2] / "roles"
+
+
+def _filter(name):
+    path = ROLES / f"preflight/filter_plugins/{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return next(iter(module.FilterModule().filters().values()))
+
+
+KNOWN = ["server", "app_source", "app_module", "nginx_port", "postgresql_port"]
+
+
+@pytest.mark.parametrize(
+    ("name", "closest"),
+    [
+        ("serverr", "server"),
+        ("app_sorce", "app_source"),
+        ("nginx_prot", "nginx_port"),
+        ("app_modul", "app_module"),
+    ],
+)
+def test_a_nearly_known_name_is_a_typo(name, closest):
+    assert _filter("typos")([name, *KNOWN], KNOWN) == {name: closest}
+
+
+@pytest.mark.parametrize(
+    "name", ["server", "my_team", "ansible_user", "_app_source", "app_color", "http_port"]
+)
+def test_other_names_are_left_alone(name):
+    assert _filter("typos")([name], KNOWN) == {}
+
+
+def test_names_the_inventory_takes_are_no_typos_of_each_other():
+    specs = _filter("argument_specs")(ROLES)
+    names = {name for options in specs.values() for name in options}
+    for path in (ROLES.parent / "inventories").glob("**/*.yml"):
+        names |= set(yaml.safe_load(path.read_text()) or {})
+    assert _filter("typos")(names, names) == {}
+
+
+def test_argument_specs_come_without_defaults(tmp_path):
+    meta = tmp_path / "web/meta"
+    meta.mkdir(parents=True)
+    options = {
+        "web_port": {"type": "int", "default": "{{ x }}"},
+        "web_name": {"type": "str", "required": True},
+    }
+    (meta / "argument_specs.yml").write_text(
+        yaml.safe_dump({"argument_specs": {"main": {"options": options}}})
+    )
+    assert _filter("argument_specs")(tmp_path) == {
+        "web": {"web_port": {"type": "int"}, "web_name": {"type": "str", "required": True}}
+    }
+    assert set(_filter("argument_specs")(ROLES)) == {
+        path.name for path in ROLES.iterdir() if path.is_dir()
+    }
