@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
+import pwd
 import re
 import shutil
 import subprocess
@@ -38,6 +39,7 @@ ansible_facts:
     cpus: {description: Processors a service may use, type: int}
     systemd: {description: Whether systemd runs the host, type: bool}
     python_apt: {description: Whether Ansible's apt module can look before it changes, type: bool}
+    users: {description: "Users of the host, {name: home directory}", type: dict}
     packages: {description: Debian packages that are installed, type: list}
     free_mb: {description: "Free MiB of each path's file system", type: dict}
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
@@ -135,6 +137,7 @@ def main():
         "libc": platform.libc_ver()[1],
         "cpus": len(os.sched_getaffinity(0)),
         "systemd": Path("/run/systemd/system").is_dir(),
+        "users": {user.pw_name: user.pw_dir for user in pwd.getpwall()},
         "packages": packages,
         "python_apt": "python3-apt" in packages,
         "free_mb": {path: free_mb(path) for path in module.params["paths"]},

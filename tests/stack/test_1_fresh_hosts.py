@@ -24,7 +24,16 @@ REFUSALS = {
     "no such callable": (["app_module=wsgi:nope"], ["does not define 'nope'", "app_module"]),
     "no such lock file": (["app_requirements=nope.txt"], ["no lock file", "uv pip compile"]),
     "not enough disk": (["preflight_free_mb=99999999"], ["MiB free under /", "99999999"]),
-    "misspelt variable": (["serverr=uwsgi_gevent"], ["serverr", "Did you mean server?"]),
+    "misspelt variable": (["serverr=uwsgi_gevent"], ["serverr (did you mean server?)"]),
+    "misspelt role variable": (["app_server_workrs=3"], ["did you mean app_server_workers?"]),
+    "bad application name": (["app_name=My_App"], ["app_name is 'My_App'", "lower-case letters"]),
+    "somebody else's name": (["app_name=www-data"], ["already", "Choose another app_name"]),
+    "no such port": (["nginx_port=99999"], ["nginx_port is 99999", "1 to 65535"]),
+    "no concurrency": (["app_concurrency=0"], ["app_concurrency is 0", "1 to 100000"]),
+    "negative timeout": (["app_timeout=-5"], ["app_timeout is -5"]),
+    "no such schema": (["app_schema=/nope.sql"], ["'/nope.sql' is no file"]),
+    "address that is a name": (["service_address=app1"], ["'app1'", "is no IPv4 address"]),
+    "empty server mode": (["server="], ["no server mode ''", "Valid are"]),
     "no such choice": (["nginx_protocol=ftp"], ["nginx_protocol", "http", "uwsgi"]),
 }
 
@@ -43,6 +52,10 @@ def refused(lab, words, *arguments):
 def test_refusal(lab, case):
     variables, words = REFUSALS[case]
     refused(lab, words, *(word for pair in variables for word in ("-e", pair)))
+
+
+def test_limit_that_leaves_the_application_out_is_refused(lab):
+    refused(lab, ["leaves out app1", "--limit proxy1,app1"], "--limit", "proxy1")
 
 
 def test_application_with_a_syntax_error_is_refused(lab, app_copy):

@@ -3,6 +3,7 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +84,16 @@ def test_release_is_immutable_and_secrets_are_roots(deployed):
     assert owners == ""
 
 
+@pytest.mark.parametrize("name", ["app1", "db1"])
+def test_database_password_is_in_no_journal(deployed, name):
+    url = deployed.run("app1", "grep DATABASE_URL /etc/demo.env")
+    secret = url.split(":")[2].split("@")[0]
+    assert len(secret) == 32
+    journal = deployed.run(name, "journalctl --no-pager")
+    assert "COMMAND=" in journal  # sudo does write down what it runs
+    assert secret not in journal
+
+
 def _psql(lab, database, sql):
     return lab.host("db1").run(f"runuser -u postgres -- psql -XAtd {database} -c %s", sql)
 
@@ -111,6 +122,8 @@ def test_database_refuses_other_hosts(deployed):
 
 def test_hosts_reach_the_mirror_and_nothing_else(deployed):
     deployed.run("load1", "apt-get update")
+    bridge = f"/proc/sys/net/ipv6/conf/gr-{deployed.name}/disable_ipv6"
+    assert not Path(bridge).exists() or Path(bridge).read_text().strip() == "1"
     for address in (f"{deployed.prefix}.1", "192.0.2.1", "198.51.100.1"):
         tried = deployed.host("load1").run(f"timeout 5 bash -c '</dev/tcp/{address}/80'")
         assert tried.rc == 1, (address, tried)  # refused at once; 124 would be a timeout

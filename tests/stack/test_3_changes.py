@@ -129,3 +129,34 @@ def test_benchmark_stores_what_it_measured(deployed, tmp_path):
         assert doc["cell"]["server"] == "uwsgi_gevent"
         assert 0 < doc["ceiling"]["percent"] <= 101, doc
     assert "uwsgi_gevent" in run.output
+
+
+def test_benchmark_of_a_site_that_is_down_is_refused(deployed, tmp_path):
+    deployed.run("proxy1", "systemctl stop nginx.service")
+    try:
+        run = deployed.play("playbooks/benchmark.yml", "-e", f"benchmark_results={tmp_path}")
+        assert run.code != 0, run.output
+        assert "nothing to measure" in run.output, run.output
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        deployed.run("proxy1", "systemctl start nginx.service")
+
+
+def test_cut_file_in_the_controllers_cache_is_made_again(deployed, tmp_path):
+    variables = ("-e", f"app_release_cache={tmp_path}")
+    assert deployed.play("site.yml", *variables).code == 0
+    (archive,) = tmp_path.glob("release-*.tar.gz")
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: len(whole) // 2])
+    run = deployed.play("site.yml", *variables)
+    assert run.code == 0, run.output
+    assert len(archive.read_bytes()) > len(whole) // 2
+
+
+def test_slow_api_that_cannot_listen_fails_the_run(deployed):
+    run = deployed.play("site.yml", "--tags", "slow_api", "-e", "slow_api_address=192.0.2.9")
+    assert run.code != 0, run.output
+    assert "slow-api.service did not answer" in run.output, run.output
+    again = deployed.play("site.yml", "--tags", "slow_api")
+    assert again.code == 0, again.output
+    assert deployed.comes_back() is None

@@ -137,7 +137,7 @@ def test_the_stamp_changes_with_the_schema(tmp_path: Path) -> None:
     assert stamps[0] == stamps[1] != stamps[2]
 
 
-@pytest.mark.parametrize(("release", "version"), [("11", 13), ("12", 15), ("13", 17)])
+@pytest.mark.parametrize(("release", "version"), [("12", 15), ("13", 17), ("", 17)])
 def test_the_servers_version_is_the_releases(release: str, version: int) -> None:
     facts = {"greenrack": {"release": release}}
     service = evaluate("postgresql", "__postgresql_service", ansible_facts=facts)

@@ -154,7 +154,7 @@ def test_a_pin_nobody_can_satisfy_is_refused(tmp_path: Path) -> None:
     said = str(refused.value)
     assert f"{lock} cannot be satisfied for cpython-3.11-x86_64-glibc-2.36" in said
     assert "flask==99.0" in said
-    assert "lock it again, type: uv pip compile" in said
+    assert "type: uv pip compile" in said
 
 
 @pytest.mark.usefixtures("index")
@@ -235,7 +235,7 @@ def test_a_release_is_built_once(given: dict[str, Any]) -> None:
     assert second["changed"] is True
     assert second["environment"] == first["environment"]
     assert second["release"] != first["release"]
-    cached = {path.name for path in Path(given["cache"]).iterdir()}
+    cached = {path.name for path in Path(given["cache"]).iterdir() if path.suffix != ".sha256"}
     assert cached == {
         "lock",
         f"environment-{first['environment']}.tar.gz",

@@ -70,7 +70,22 @@ def pack(archive, directory, names):
     with tarfile.open(partial, mode="w:gz", compresslevel=1) as tar:
         for name in names:
             tar.add(directory / name, arcname=str(name), recursive=False, filter=unowned)
-    partial.rename(archive)
+    partial.replace(archive)
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    checksum_of(archive).write_text(found, encoding="ascii")
+
+
+def checksum_of(archive):
+    """Return the file that holds the archive's checksum."""
+    return archive.with_name(f"{archive.name}.sha256")
+
+
+def intact(archive):
+    """Say whether the archive is there as it was written; a disk that was full may have cut it."""
+    if not archive.exists() or not checksum_of(archive).exists():
+        return False
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    return found == checksum_of(archive).read_text(encoding="ascii")
 
 
 def build_environment(lock_path, target, archive):
@@ -99,10 +114,10 @@ def build(params):
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several hosts want the same thing at the same time
-        changed = not (environment_archive.exists() and release_archive.exists())
-        if not environment_archive.exists():
+        changed = not (intact(environment_archive) and intact(release_archive))
+        if not intact(environment_archive):
             build_environment(lock_path, target, environment_archive)
-        if not release_archive.exists():
+        if not intact(release_archive):
             pack(release_archive, source, files)
     return {
         "changed": changed,

@@ -96,7 +96,8 @@ def resolved(lock_path, target):
     if done.returncode != 0:
         raise Refused(
             f"{lock_path} cannot be satisfied for {target}:\n{done.stderr.strip()}\n"
-            f"Cure its source and lock it again, type: uv pip compile --universal --generate-hashes "
+            f"If that is about the network, cure it and type the same command again. Else cure the lock "
+            f"file's source, and type: uv pip compile --universal --generate-hashes "
             f"{lock_path.with_suffix('.in').name} -o {lock_path.name}"
         )
     strange = [line for line in done.stdout.splitlines() if not ENTRY.match(line)]

@@ -153,6 +153,10 @@ class Network:
         addresses = self._bridge_addresses()
         if addresses is None:
             run("ip", "link", "add", self.bridge, "type", "bridge")
+            # The rules are for IPv4, so there is nothing else on the bridge.
+            ipv6 = Path("/proc/sys/net/ipv6/conf", self.bridge, "disable_ipv6")
+            if ipv6.exists():
+                ipv6.write_text("1", encoding="ascii")
         if f"{self.gateway}/24" not in (addresses or []):
             run("ip", "address", "add", f"{self.gateway}/24", "dev", self.bridge)
         run("ip", "link", "set", self.bridge, "up")

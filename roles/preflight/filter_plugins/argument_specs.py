@@ -1,4 +1,4 @@
-"""Jinja filter: the argument specs of all roles."""
+"""Jinja filters: which variables there are, from the roles' argument specs and the shipped inventories."""
 
 from __future__ import annotations
 
@@ -24,9 +24,21 @@ def argument_specs(roles_path):
     return found
 
 
+def shipped_variables(inventories):
+    """Return the names of the variables of the inventories we ship, from their directory.
+
+    Not of the operator's own: a typo there must not make itself known.
+    """
+    directory = Path(inventories)
+    shipped = [directory / "topology.yml", *directory.glob("example/group_vars/all/*.yml")]
+    return sorted(
+        {name for path in shipped for name in yaml.safe_load(path.read_text(encoding="utf-8"))}
+    )
+
+
 class FilterModule:
     """What Ansible looks for."""
 
     def filters(self):
         """Return the filters by name."""
-        return {"argument_specs": argument_specs}
+        return {"argument_specs": argument_specs, "shipped_variables": shipped_variables}
