@@ -4,7 +4,7 @@ VENV := .venv
 PLAY := $(VENV)/bin/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup demo test lint lab-up lab-down lab-status lock
+.PHONY: help setup demo test bench-deploy lint lab-up lab-down lab-status lock
 
 help: ## What can be typed here
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -19,6 +19,9 @@ demo: setup ## Boot the lab, deploy uwsgi_gevent, load it, show the result
 
 test: setup ## Every check there is
 	$(VENV)/bin/python -m pytest
+
+bench-deploy: setup ## Time the lab, a first deploy, a run without a change and the tutorial's load
+	./bin/bench-deploy
 
 lint: setup ## ansible-lint and ruff
 	ansible-lint --offline
