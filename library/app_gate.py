@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import socket
-import struct
-import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.greenrack_ask import ask, journal
 
 DOCUMENTATION = r"""
 module: app_gate
@@ -36,76 +35,6 @@ ARGUMENTS = {
     "unit": {"type": "str", "required": True},
     "timeout": {"type": "int", "default": 30},
 }
-
-
-def connect(bind, timeout):
-    """Return a socket connected to `bind`."""
-    if bind.startswith("unix:"):
-        link = socket.socket(socket.AF_UNIX)
-        link.settimeout(timeout)
-        link.connect(bind[len("unix:") :])
-        return link
-    address, port = bind.rsplit(":", 1)
-    return socket.create_connection((address.strip("[]"), int(port)), timeout=timeout)
-
-
-def http_request(path):
-    """Return the bytes of a GET request."""
-    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
-
-
-def uwsgi_request(path):
-    """Return the bytes of a GET request in the uwsgi protocol: a head and length-prefixed pairs."""
-    query = path.partition("?")[2]
-    variables = {
-        "REQUEST_METHOD": "GET",
-        "REQUEST_URI": path,
-        "PATH_INFO": path.partition("?")[0],
-        "QUERY_STRING": query,
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "HTTP_HOST": "localhost",
-        "REMOTE_ADDR": "127.0.0.1",
-    }
-    body = b""
-    for pair in variables.items():
-        for word in pair:
-            body += struct.pack("<H", len(word)) + word.encode()
-    return struct.pack("<BHB", 0, len(body), 0) + body
-
-
-REQUESTS = {"http": http_request, "uwsgi": uwsgi_request}
-
-
-def ask(bind, protocol, path, timeout):
-    """Return (status, first bytes of the answer) of one request; raise OSError or ValueError."""
-    end = time.monotonic() + timeout
-    with connect(bind, timeout) as link:
-        link.sendall(REQUESTS[protocol](path))
-        answer = b""
-        while len(answer) < 4096:
-            # Of the whole answer, not of each piece: one that trickles in would take for ever.
-            link.settimeout(max(end - time.monotonic(), 0.001))
-            piece = link.recv(4096)
-            if not piece:
-                break
-            answer += piece
-    words = answer.split(None, 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/"):
-        raise ValueError(f"no HTTP answer, but {answer[:80]!r}")
-    return int(words[1]), answer.decode(errors="replace")
-
-
-def journal(unit):
-    """Return the end of the unit's journal."""
-    shown = subprocess.run(
-        ["journalctl", "--no-pager", "--lines=40", "--output=cat", f"--unit={unit}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return shown.stdout
 
 
 def main():

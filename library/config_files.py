@@ -103,6 +103,7 @@ class File:
     def write(self):
         """Write the file beside its name, as nobody's but root's, and move it there when it is whole."""
         owner, group = pwd.getpwnam(self.wanted["owner"]), grp.getgrnam(self.wanted["group"])
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=self.path.parent, prefix=".")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(self.text)

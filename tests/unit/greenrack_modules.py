@@ -18,13 +18,15 @@ from ansible.module_utils.testing import patch_module_args
 REPOSITORY = Path(__file__).parents[2]
 
 # Ansible copies a role's module_utils beside its own; here, its own package is told where they are.
-ansible.module_utils.__path__ += [str(p) for p in REPOSITORY.glob("roles/*/module_utils")]
+ansible.module_utils.__path__ += [
+    str(path) for path in [REPOSITORY / "module_utils", *REPOSITORY.glob("roles/*/module_utils")]
+]
 sys.path += [str(REPOSITORY / "library"), *map(str, REPOSITORY.glob("roles/*/library"))]
 
 
 def load(name: str) -> ModuleType:
     """Import a module of library/, of a role's library/ or of a role's module_utils/."""
-    shared = any(REPOSITORY.glob(f"roles/*/module_utils/{name}.py"))
+    shared = any(REPOSITORY.glob(f"**/module_utils/{name}.py"))
     return importlib.import_module(f"ansible.module_utils.{name}" if shared else name)
 
 

@@ -1,0 +1,195 @@
+#!/usr/bin/python
+"""Ansible module: whether an application server is what it is declared to be, and truly concurrent."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.greenrack_ask import ask, journal, run
+
+DOCUMENTATION = r"""
+module: app_verify
+short_description: Check that a running application server is the declared mode
+description:
+  - Looks at the unit's processes, reads what each worker reported about itself (C(greenrack_entry)), and sends
+    simultaneous requests that wait, which must come back in about the time of one.
+  - Each failure names its cause and its cure.
+options:
+  unit: {description: The server's systemd unit, type: str, required: true}
+  bind: {description: "Where it listens, ADDRESS:PORT or unix:PATH", type: str, required: true}
+  protocol: {description: What it speaks there, type: str, choices: [http, uwsgi], required: true}
+  mode: {description: "Name of the declared mode, for messages", type: str, required: true}
+  program: {description: What its main process's command line must hold, type: str, required: true}
+  workers: {description: Processes that must have imported the application, type: int, required: true}
+  slots: {description: Requests it must take at once, type: int, required: true}
+  patched: {description: Whether gevent must have patched it, type: bool, required: true}
+  psycogreen: {description: Whether psycopg2 must give way to other greenlets, type: bool, required: true}
+  reports: {description: Directory of the workers' reports, type: path, required: true}
+  http_path: {description: "Path of a request that waits upstream, {delay} in it; empty for none", type: str, default: ""}
+  database_path: {description: "Path of a request that waits in the database too; empty for none", type: str, default: ""}
+  delay: {description: Seconds each of those requests waits, type: float, default: 1.0}
+"""
+
+RETURN = r"""
+said: {description: What was found, a line for each check, type: list, returned: always}
+"""
+
+ARGUMENTS = {
+    "unit": {"type": "str", "required": True},
+    "bind": {"type": "str", "required": True},
+    "protocol": {"type": "str", "choices": ["http", "uwsgi"], "required": True},
+    "mode": {"type": "str", "required": True},
+    "program": {"type": "str", "required": True},
+    "workers": {"type": "int", "required": True},
+    "slots": {"type": "int", "required": True},
+    "patched": {"type": "bool", "required": True},
+    "psycogreen": {"type": "bool", "required": True},
+    "reports": {"type": "path", "required": True},
+    "http_path": {"type": "str", "default": ""},
+    "database_path": {"type": "str", "default": ""},
+    "delay": {"type": "float", "default": 1.0},
+}
+
+HTTP_AT_ONCE = 50
+DATABASE_AT_ONCE = 10  # below any pool worth having
+
+
+class Failed(Exception):
+    """The server is not what it is declared to be: the cause, and the cure."""
+
+
+def processes(unit):
+    """Return {pid: command line} of the unit's processes, the main one first."""
+    shown = run(["systemctl", "show", "--property=MainPID,ControlGroup", unit])
+    values = dict(line.split("=", 1) for line in shown.splitlines())
+    group = Path("/sys/fs/cgroup" + values["ControlGroup"], "cgroup.procs")
+    pids = [int(pid) for pid in group.read_text(encoding="ascii").split()]
+    pids.sort(key=lambda pid: pid != int(values["MainPID"]))
+    found = {}
+    for pid in pids:
+        command = Path(f"/proc/{pid}/cmdline")
+        if command.exists():
+            found[pid] = command.read_text(encoding="utf-8", errors="replace").replace("\0", " ").strip()
+    return found
+
+
+def check_program(found, p):
+    """Raise Failed unless the main process is the declared program."""
+    main = next(iter(found.values()), "nothing")
+    if p["program"] not in main:
+        raise Failed(
+            f"{p['unit']} runs '{main}', which is not {p['program']}, as {p['mode']} declares. "
+            f"Deploy the mode you want: ansible-playbook site.yml -e server={p['mode']}"
+        )
+    return f"its main process is {p['program']}"
+
+
+def check_workers(found, p):
+    """Raise Failed unless as many processes as declared have imported the application."""
+    paths = {pid: Path(p["reports"], f"{pid}.report") for pid in found}
+    reports = {pid: json.loads(path.read_text()) for pid, path in paths.items() if path.exists()}
+    if len(reports) != p["workers"]:
+        raise Failed(
+            f"{len(reports)} processes of {p['unit']} have imported the application, and {p['workers']} are "
+            f"declared. Deploy again, so that its configuration is what is declared: "
+            f"ansible-playbook site.yml -e server={p['mode']}"
+        )
+    return reports
+
+
+def check_reports(reports, p):
+    """Raise Failed unless every worker is patched, or not, as declared."""
+    for pid, report in reports.items():
+        if report["patched"] != p["patched"]:
+            raise Failed(
+                f"gevent has patched nothing in process {pid}, so every wait stops all of its requests. Patch in "
+                "line 1 of the module app_module_gevent names: from gevent import monkey; monkey.patch_all()"
+                if p["patched"]
+                else f"gevent has patched process {pid}, and {p['mode']} is declared not to be. Let app_module name "
+                "a module that does not patch."
+            )
+        if report["tls"] != "ok":
+            raise Failed(
+                f"making a TLS context fails in process {pid} with {report['tls']}: something imported ssl before "
+                "gevent patched it. Patch first, and import everything else after."
+            )
+        if report["wait_callback"] is not None and report["wait_callback"] != p["psycogreen"]:
+            raise Failed(
+                f"psycopg2 blocks the event loop in process {pid}: its wait callback is not set. Call "
+                "psycogreen.gevent.patch_psycopg() right after monkey.patch_all(), or say -e psycogreen=false "
+                "if it is meant to block."
+                if p["psycogreen"]
+                else f"psycopg2 has a wait callback in process {pid}, and none is declared. Remove psycogreen from "
+                "the entry, or say -e psycogreen=true in a gevent mode."
+            )
+    word = "patched by gevent" if p["patched"] else "not patched"
+    return f"{len(reports)} workers, {word}, TLS works, psycopg2 {'gives way' if p['psycogreen'] else 'blocks'}"
+
+
+def together(count, path, p):
+    """Send `count` requests at once; return the seconds until the last was answered 200."""
+    limit = 30 + 2 * count * p["delay"]
+    with ThreadPoolExecutor(count) as pool:
+        start = time.monotonic()
+        asked = [pool.submit(ask, p["bind"], p["protocol"], path, limit) for _ in range(count)]
+        answers = [future.result() for future in asked]
+        took = time.monotonic() - start
+    bad = [(status, text) for status, text in answers if status != 200]
+    if bad:
+        raise Failed(f"{len(bad)} of {count} requests to {path} failed; the first answer was:\n{bad[0][1]}")
+    return took
+
+
+def check_concurrency(kind, path, most, cure, p):
+    """Raise Failed unless simultaneous requests come back in about the time of one."""
+    if not path:
+        return f"{kind}: not asked, for no path is declared"
+    count = min(p["slots"], most)
+    path = path.replace("{delay}", str(p["delay"]))
+    # Less than two rounds would take; asked twice, for the host may have been busy with others.
+    took = together(count, path, p)
+    if took > 2 * p["delay"]:
+        took = together(count, path, p)
+    if took > 2 * p["delay"]:
+        raise Failed(f"{count} requests of {p['delay']:g} s at once took {took:.1f} s through {kind}. {cure}")
+    return f"{kind}: {count} requests of {p['delay']:g} s at once took {took:.2f} s"
+
+
+def verify(p):
+    """Run all checks; return what they found."""
+    found = processes(p["unit"])
+    said = [check_program(found, p), check_reports(check_workers(found, p), p)]
+    cure = (
+        f"It does not take the {p['slots']} requests at once that are declared. Look at its workers, threads or "
+        "greenlets, and at whether the HTTP client is patched and its pool is large enough."
+    )
+    said.append(check_concurrency("the HTTP client", p["http_path"], HTTP_AT_ONCE, cure, p))
+    if p["patched"] and not p["psycogreen"]:
+        return [*said, "the database driver blocks, as psycogreen=false asks for: not measured"]
+    cure = (
+        "psycopg2 blocks the event loop: set psycogreen: true, or choose a mode with threads."
+        if p["patched"]
+        else "The database driver or its pool lets fewer through: look at DATABASE_POOL and at max_connections."
+    )
+    return [*said, check_concurrency("the database driver", p["database_path"], DATABASE_AT_ONCE, cure, p)]
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
+    try:
+        said = verify(module.params)
+    except (Failed, OSError, ValueError) as error:
+        unit = module.params["unit"]
+        module.fail_json(
+            msg=f"{module.params['mode']} is not what runs: {error}\nThe end of its journal:\n{journal(unit)}"
+        )
+    module.exit_json(changed=False, said=said)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Imports the application's own entry, then writes down what this process has become.
+
+Servers are told to import `greenrack_entry:app`. Nothing here comes before the application's entry
+but what starts no threads and opens no sockets, so an entry that patches is still the first to.
+The gate reads the report, RUNTIME_DIRECTORY/PID.report: a claim of "async" is checked inside.
+"""
+
+import importlib
+import os
+import sys
+
+_module, _attribute = os.environ["GREENRACK_CALLABLE"].split(":")
+app = getattr(importlib.import_module(_module), _attribute)
+
+
+def _tls():
+    """Return "ok", or what making a TLS context fails with, as it does when patching came late."""
+    import ssl
+
+    try:
+        ssl.create_default_context()
+        if "urllib3" in sys.modules:
+            from urllib3.util.ssl_ import create_urllib3_context
+
+            create_urllib3_context()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the gate tells it
+        return type(error).__name__
+    return "ok"
+
+
+def _waits():
+    """Return whether psycopg2 lets others run while it waits; None if there is no psycopg2."""
+    try:
+        from psycopg2.extensions import get_wait_callback
+    except ImportError:
+        return None
+    return get_wait_callback() is not None
+
+
+def _report():
+    import json
+    import socket
+
+    facts = {
+        "patched": socket.socket.__module__.startswith("gevent"),
+        "tls": _tls(),
+        "wait_callback": _waits(),
+    }
+    path = os.path.join(os.environ["RUNTIME_DIRECTORY"], f"{os.getpid()}.report")
+    with open(path + ".partial", "w") as file:
+        json.dump(facts, file)
+    os.replace(path + ".partial", path)
+
+
+_report()
