@@ -29,8 +29,8 @@ options:
   patched: {description: Whether gevent must have patched it, type: bool, required: true}
   psycogreen: {description: Whether psycopg2 must give way to other greenlets, type: bool, required: true}
   reports: {description: Directory of the workers' reports, type: path, required: true}
-  http_path: {description: "Path of a request that waits upstream, {delay} in it; empty for none", type: str, default: ""}
-  database_path: {description: "Path of a request that waits in the database too; empty for none", type: str, default: ""}
+  http_path: {description: "Path that waits upstream, {delay} in it; empty for none", type: str, default: ""}
+  database_path: {description: "Path that waits in the database too; empty for none", type: str, default: ""}
   delay: {description: Seconds each of those requests waits, type: float, default: 1.0}
 """
 
@@ -56,6 +56,7 @@ ARGUMENTS = {
 
 HTTP_AT_ONCE = 50
 DATABASE_AT_ONCE = 10  # below any pool worth having
+SETTLING = 30  # seconds: when the first worker answers, others may still be importing
 
 
 class Failed(Exception):
@@ -66,6 +67,8 @@ def processes(unit):
     """Return {pid: command line} of the unit's processes, the main one first."""
     shown = run(["systemctl", "show", "--property=MainPID,ControlGroup", unit])
     values = dict(line.split("=", 1) for line in shown.splitlines())
+    if not values.get("ControlGroup") or values["MainPID"] == "0":
+        raise Failed(f"{unit} does not run. The end of its journal says why; then deploy again.")
     group = Path("/sys/fs/cgroup" + values["ControlGroup"], "cgroup.procs")
     pids = [int(pid) for pid in group.read_text(encoding="ascii").split()]
     pids.sort(key=lambda pid: pid != int(values["MainPID"]))
@@ -73,8 +76,26 @@ def processes(unit):
     for pid in pids:
         command = Path(f"/proc/{pid}/cmdline")
         if command.exists():
-            found[pid] = command.read_text(encoding="utf-8", errors="replace").replace("\0", " ").strip()
+            found[pid] = (
+                command.read_text(encoding="utf-8", errors="replace").replace("\0", " ").strip()
+            )
     return found
+
+
+def reports_of(found, p):
+    """Return {pid: report} of the processes that have imported the application."""
+    paths = {pid: Path(p["reports"], f"{pid}.report") for pid in found}
+    return {pid: json.loads(path.read_text()) for pid, path in paths.items() if path.exists()}
+
+
+def settled(p):
+    """Return the unit's processes, once as many as declared have imported the application."""
+    end = time.monotonic() + SETTLING
+    while True:
+        found = processes(p["unit"])
+        if len(reports_of(found, p)) >= p["workers"] or time.monotonic() > end:
+            return found
+        time.sleep(0.1)
 
 
 def check_program(found, p):
@@ -90,8 +111,7 @@ def check_program(found, p):
 
 def check_workers(found, p):
     """Raise Failed unless as many processes as declared have imported the application."""
-    paths = {pid: Path(p["reports"], f"{pid}.report") for pid in found}
-    reports = {pid: json.loads(path.read_text()) for pid, path in paths.items() if path.exists()}
+    reports = reports_of(found, p)
     if len(reports) != p["workers"]:
         raise Failed(
             f"{len(reports)} processes of {p['unit']} have imported the application, and {p['workers']} are "
@@ -140,7 +160,9 @@ def together(count, path, p):
         took = time.monotonic() - start
     bad = [(status, text) for status, text in answers if status != 200]
     if bad:
-        raise Failed(f"{len(bad)} of {count} requests to {path} failed; the first answer was:\n{bad[0][1]}")
+        raise Failed(
+            f"{len(bad)} of {count} requests to {path} failed; the first answer was:\n{bad[0][1]}"
+        )
     return took
 
 
@@ -155,13 +177,15 @@ def check_concurrency(kind, path, most, cure, p):
     if took > 2 * p["delay"]:
         took = together(count, path, p)
     if took > 2 * p["delay"]:
-        raise Failed(f"{count} requests of {p['delay']:g} s at once took {took:.1f} s through {kind}. {cure}")
+        raise Failed(
+            f"{count} requests of {p['delay']:g} s at once took {took:.1f} s through {kind}. {cure}"
+        )
     return f"{kind}: {count} requests of {p['delay']:g} s at once took {took:.2f} s"
 
 
 def verify(p):
     """Run all checks; return what they found."""
-    found = processes(p["unit"])
+    found = settled(p)
     said = [check_program(found, p), check_reports(check_workers(found, p), p)]
     cure = (
         f"It does not take the {p['slots']} requests at once that are declared. Look at its workers, threads or "
@@ -175,7 +199,10 @@ def verify(p):
         if p["patched"]
         else "The database driver or its pool lets fewer through: look at DATABASE_POOL and at max_connections."
     )
-    return [*said, check_concurrency("the database driver", p["database_path"], DATABASE_AT_ONCE, cure, p)]
+    return [
+        *said,
+        check_concurrency("the database driver", p["database_path"], DATABASE_AT_ONCE, cure, p),
+    ]
 
 
 def main():

@@ -66,7 +66,7 @@ def test_application_server_is_uwsgi_with_gevent(deployed):
     main = deployed.run("app1", "systemctl show --value --property=MainPID demo.service")
     assert "/.venv/bin/uwsgi --ini /etc/demo.uwsgi.ini" in host.process.get(pid=main).args
     properties = deployed.run("app1", "systemctl show --property=KillMode,Type demo.service")
-    assert set(properties.split()) == {"KillMode=mixed", "Type=notify"}
+    assert set(properties.split()) == {"KillMode=mixed", "Type=exec"}
 
 
 def test_release_is_immutable_and_secrets_are_roots(deployed):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,3 +24,11 @@ def cluster() -> Iterator[demo_postgres.Cluster]:
     cluster = demo_postgres.Cluster(binaries)
     yield cluster
     cluster.remove()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder of a short name, as a socket in it must have."""
+    path = Path(tempfile.mkdtemp(prefix="serving-"))
+    yield path
+    shutil.rmtree(path)

@@ -6,16 +6,38 @@ from typing import NamedTuple
 
 
 class Mode(NamedTuple):
-    """What becomes of a mode with two workers of 50 requests each."""
+    """What becomes of a mode on a host with two processors."""
 
     program: str
-    protocol: str  # what nginx speaks to it
-    callable: str
-    slots: int
+    speaks: list[str]  # towards nginx, the preferred one first
+    entry: str
+    sizes: dict[str, tuple[int, int]]  # for each profile, workers and what each takes at once
+
+
+PLAIN, PATCHED = "wsgi:app", "wsgi_gevent:app"
+HTTP, UWSGI = ["http", "uwsgi"], ["uwsgi", "http"]
+
+
+def sizes(default: tuple[int, int], tutorial: tuple[int, int]) -> dict[str, tuple[int, int]]:
+    return {"default": default, "tutorial": tutorial}
 
 
 MODES = {
-    "uwsgi_gevent": Mode("uwsgi", "uwsgi", "wsgi_gevent:app", 100),
+    "devserver": Mode("flask", ["http"], PLAIN, sizes((1, 1), (1, 1))),
+    "devserver_threaded": Mode("flask", ["http"], PLAIN, sizes((1, 1000), (1, 1000))),
+    "pywsgi_gevent": Mode("pywsgi", ["http"], PATCHED, sizes((2, 1000), (1, 1000))),
+    "gunicorn_sync": Mode("gunicorn", HTTP, PLAIN, sizes((2, 200), (4, 50))),
+    "gunicorn_gevent": Mode("gunicorn", HTTP, PATCHED, sizes((2, 1000), (1, 1000))),
+    "uwsgi_sync": Mode("uwsgi", UWSGI, PLAIN, sizes((2, 200), (4, 50))),
+    "uwsgi_gevent": Mode("uwsgi", UWSGI, PATCHED, sizes((2, 1000), (2, 2000))),
 }
 
+# A mode and a protocol it speaks.
+SPOKEN = [(name, protocol) for name, mode in MODES.items() for protocol in mode.speaks]
+
 GIVEN = {"app_server_workers": 2, "app_server_concurrency": 50}
+
+
+def of_program(program: str) -> list[tuple[str, str]]:
+    """Return the program's modes, each with each protocol it speaks."""
+    return [(mode, protocol) for mode, protocol in SPOKEN if MODES[mode].program == program]

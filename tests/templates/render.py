@@ -73,6 +73,12 @@ def of_bind(bind: str) -> dict[str, Any]:
     return {"app_server_bind": bind, "nginx_backends": [bind]}
 
 
+def of_mode(mode: str, protocol: str = "", profile: str = "default") -> dict[str, Any]:
+    """Return the variables that choose a mode, and what goes with it, as -e does."""
+    given = {"server": mode, "profile": profile}
+    return {**given, "protocol": protocol} if protocol else given
+
+
 def modes() -> dict[str, dict[str, Any]]:
     """Return the table of server modes."""
     return of_role("server_mode", "vars")["server_mode_table"]

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import greenrack_modules
 import pytest
 from ansible.errors import AnsibleUndefinedVariable
 from ansible.template import trust_as_template
-from expected import GIVEN, MODES
-from render import BINDS, ROLES, evaluate, modes, of_bind, of_role, render
+from expected import MODES, SPOKEN
+from render import BINDS, ROLES, evaluate, modes, of_bind, of_mode, of_role, render
 
-KEYS = {"program", "concurrency", "speaks", "entry", "needs", "template", "command"}
-SERVER_TEMPLATES = {row.get("template") for row in modes().values()}
+KEYS = {
+    *("program", "concurrency", "speaks", "entry", "needs", "template", "command"),
+    *("graceful", "fill", "sizes"),
+}
+SERVER_TEMPLATES = {name for row in modes().values() if (name := row.get("template"))}
 TEMPLATES = sorted(
     (path.parts[-3], path.name)
     for path in ROLES.glob("*/templates/*")
     if path.name not in SERVER_TEMPLATES
 )
+ONE, NONE = {"workers": 1, "concurrency": 1}, {"workers": 0, "concurrency": 0}
+PROFILES = ["default", "tutorial"]
+CONFIGURED = [spoken for spoken in SPOKEN if modes()[spoken[0]]["template"]]
 
 
 def faults(row: dict[str, Any]) -> list[str]:
@@ -29,10 +36,39 @@ def faults(row: dict[str, Any]) -> list[str]:
         found.append(f"speaks {row['speaks']}")
     if row["entry"] not in ("plain", "patched"):
         found.append(f"entry {row['entry']}")
-    if not (ROLES / "app_server" / "templates" / row["template"]).is_file():
+    if row["concurrency"] not in ("one", "threads", "greenlets"):
+        found.append(f"concurrency {row['concurrency']}")
+    elif (row["concurrency"] == "greenlets") != (row["entry"] != "plain"):
+        found.append(f"{row['concurrency']} with an entry that is {row['entry']}")
+    if not isinstance(row["graceful"], bool):
+        found.append(f"graceful {row['graceful']}")
+    if not 0 <= row["fill"] < 1:
+        found.append(f"fill {row['fill']}")
+    for profile in PROFILES:
+        size = row["sizes"].get(profile, {})
+        if (
+            size.keys() != {"workers", "concurrency"}
+            or size["workers"] < 0
+            or size["concurrency"] < 1
+            or (row["concurrency"] == "one" and size != ONE)
+        ):
+            found.append(f"size {profile} {size}")
+    return found + faults_of_the_command(row)
+
+
+def faults_of_the_command(row: dict[str, Any]) -> list[str]:
+    """Return what is wrong with how a row's program is started and told what to do."""
+    found = []
+    if not (ROLES / "app_server" / "templates" / row["template"]).exists():
         found.append(f"template {row['template']} does not exist")
     if not row["command"].startswith("{env}/bin/"):
         found.append(f"command {row['command']} is not one of the release's environment")
+    told = set(re.findall(r"{(.*?)}", row["command"])) - {"env"}
+    # What the configuration does not tell it, the command line must.
+    if row["template"] and not {"config"} <= told <= {"config", "callable"}:
+        found.append(f"command with a template is told {sorted(told)}")
+    if not row["template"] and told != {"callable", "address", "port"}:
+        found.append(f"command without a template is told {sorted(told)}")
     return found
 
 
@@ -55,30 +91,79 @@ def test_a_row_that_lacks_a_key_is_found(key: str) -> None:
     ("key", "value", "fault"),
     [
         ("template", "nowhere.ini.j2", "template nowhere.ini.j2 does not exist"),
+        ("template", "", "command without a template is told ['config']"),
         ("speaks", [], "speaks []"),
         ("speaks", ["fastcgi"], "speaks ['fastcgi']"),
         ("entry", "monkey", "entry monkey"),
-        ("command", "uwsgi", "command uwsgi is not one of the release's environment"),
+        ("entry", "plain", "greenlets with an entry that is plain"),
+        ("concurrency", "forks", "concurrency forks"),
+        ("concurrency", "threads", "threads with an entry that is patched"),
+        ("graceful", "yes", "graceful yes"),
+        ("fill", 1, "fill 1"),
+        ("sizes", {"default": ONE}, "size tutorial {}"),
+        ("sizes", {"default": NONE, "tutorial": ONE}, f"size default {NONE}"),
+        ("command", "{env}/bin/uwsgi", "command with a template is told []"),
+        ("command", "{env}/bin/u {config} {prot}", "with a template is told ['config', 'prot']"),
+        ("command", "uwsgi {config}", "command uwsgi {config} is not one of the release's"),
     ],
 )
 def test_a_wrong_row_is_found(key: str, value: Any, fault: str) -> None:
-    assert faults({**modes()["uwsgi_gevent"], key: value}) == [fault]
+    (found,) = faults({**modes()["uwsgi_gevent"], key: value})
+    assert fault in found
 
 
+@pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("mode", MODES)
-def test_a_row_becomes_what_is_expected(mode: str) -> None:
-    def value(expression: str) -> Any:
-        return evaluate("app_server", expression, server_mode_name=mode, **GIVEN)
+def test_a_row_becomes_what_is_expected(mode: str, profile: str) -> None:
+    def value(expression: str, role: str = "app_server") -> Any:
+        return evaluate(role, expression, **of_mode(mode, profile=profile))
 
-    assert MODES[mode] == (
-        value("server_mode_row.program"),
-        value("__app_server_protocol"),
-        value("__app_server_callable"),
-        int(value("__app_server_slots")),
+    workers, each = MODES[mode].sizes[profile]
+    assert MODES[mode][:2] == (value("server_mode_row.program"), value("server_mode_row.speaks"))
+    assert value("__app_server_entry") == MODES[mode].entry
+    assert value("__app_release_callable", "app_release") == MODES[mode].entry
+    assert value("__app_server_callable") == "greenrack_entry:app"
+    assert (int(value("app_server_workers")), int(value("app_server_concurrency"))) == (
+        (workers, each)
     )
-    assert evaluate("nginx", "nginx_protocol", server_mode_name=mode) == MODES[mode].protocol
-    callable_tried = evaluate("app_release", "__app_release_callable", server_mode_name=mode)
-    assert callable_tried == MODES[mode].callable
+    assert int(value("__app_server_slots")) == workers * each
+    assert value("server_mode_protocol") == MODES[mode].speaks[0]
+    assert value("nginx_protocol", "nginx") == MODES[mode].speaks[0]
+    assert value("server_mode_psycogreen") is (MODES[mode].entry == "wsgi_gevent:app")
+
+
+def test_only_uwsgi_with_gevent_is_never_filled() -> None:
+    fills = {name: row["fill"] for name, row in modes().items() if row["fill"]}
+    assert fills == {"uwsgi_gevent": 0.95}
+
+
+def test_only_the_development_server_drops_requests() -> None:
+    dropping = {name for name, row in modes().items() if not row["graceful"]}
+    assert dropping == {"devserver", "devserver_threaded"}
+
+
+@pytest.mark.parametrize("bind", BINDS)
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_started(mode: str, bind: str) -> None:
+    def value(expression: str) -> Any:
+        return evaluate("app_server", expression, **of_mode(mode), **of_bind(bind))
+
+    command = value("__app_server_command")
+    written = [file["path"] for file in value("__app_server_files_now")]
+    assert command.startswith("/srv/demo/releases/0123456789ab/.venv/bin/")
+    assert "{" not in command
+    assert "\n" not in command
+    fixed = ["/usr/local/lib/greenrack/greenrack_entry.py", "/etc/demo.env"]
+    assert written[:3] == [*fixed, "/etc/systemd/system/demo.service"]
+    if modes()[mode]["template"]:
+        assert written[3:] == [word for word in command.split() if word.startswith("/etc/demo.")]
+    else:
+        told = {
+            "10.0.0.21:8000": "--host 10.0.0.21 --port 8000",
+            "unix:/run/demo/app.sock": "--host unix:///run/demo/app.sock --port 0",
+        }
+        assert told[bind] in command
+        assert written[3:] == []
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -89,30 +174,42 @@ def test_the_demo_locks_what_a_mode_needs(mode: str) -> None:
     assert set(modes()[mode]["needs"]) <= wheels.entries(lock.read_text()).keys()
 
 
+@pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("bind", BINDS)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("mode", "protocol"), SPOKEN)
 @pytest.mark.parametrize(("role", "template"), TEMPLATES)
-def test_every_template_renders(role: str, template: str, mode: str, bind: str) -> None:
-    text = render(role, template, server_mode_name=mode, **of_bind(bind))
+def test_every_template_renders(
+    role: str, template: str, mode: str, protocol: str, bind: str, profile: str
+) -> None:
+    text = render(role, template, **of_mode(mode, protocol, profile), **of_bind(bind))
     assert text.endswith("\n")
     assert "{{" not in text
     assert "{%" not in text
 
 
+@pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("bind", BINDS)
-@pytest.mark.parametrize("mode", MODES)
-def test_a_modes_own_template_renders(mode: str, bind: str) -> None:
+@pytest.mark.parametrize(("mode", "protocol"), CONFIGURED)
+def test_a_modes_own_template_renders(mode: str, protocol: str, bind: str, profile: str) -> None:
     template = modes()[mode]["template"]
-    text = render("app_server", template, server_mode_name=mode, **of_bind(bind))
+    text = render("app_server", template, **of_mode(mode, protocol, profile), **of_bind(bind))
+    workers, each = MODES[mode].sizes[profile]
     assert bind.removeprefix("unix:") in text
+    assert re.search(rf"(?i)^(workers|processes) = {workers}$", text, re.M)
+    assert re.search(rf"\b{each}\b", text)
+    assert text.endswith("\n")
     assert "{{" not in text
+    assert "{%" not in text
 
 
 @pytest.mark.parametrize(
     ("role", "template", "missing"),
     [
         ("app_server", "app.service.j2", "app_release_build"),
-        ("app_server", "uwsgi.ini.j2", "app_module_gevent"),
+        ("app_server", "app.service.j2", "app_module_gevent"),
+        ("app_server", "uwsgi.ini.j2", "app_release_build"),
+        ("app_server", "gunicorn.conf.py.j2", "app_release_build"),
+        ("app_server", "pywsgi.py.j2", "app_server_bind"),
         ("nginx", "site.conf.j2", "nginx_backends"),
         ("nginx", "nginx.conf.j2", "nginx_worker_connections"),
         ("postgresql", "database.sql.j2", "postgresql_database"),
@@ -128,14 +225,16 @@ def test_an_undefined_variable_is_an_error(role: str, template: str, missing: st
         render(role, template, **{missing: undefined})
 
 
-@pytest.mark.parametrize(
-    ("role", "template"), [*TEMPLATES, *(("app_server", name) for name in SERVER_TEMPLATES)]
-)
-def test_numbers_may_be_strings(role: str, template: str) -> None:
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("role", "template"), [*TEMPLATES, ("app_server", "")])
+def test_numbers_may_be_strings(role: str, template: str, mode: str) -> None:
     numbers = {"app_timeout": 45, "app_concurrency": 500, "app_server_workers": 3}
     for name, value in of_role(role, "defaults").items():
         if isinstance(value, (int, float)):
             numbers[name] = value
+    template = template or modes()[mode]["template"] or "app.service.j2"
     # As -e NAME=VALUE gives them.
     strings = {name: str(value) for name, value in numbers.items()}
-    assert render(role, template, **strings) == render(role, template, **numbers)
+    assert render(role, template, **of_mode(mode), **strings) == render(
+        role, template, **of_mode(mode), **numbers
+    )

@@ -12,12 +12,14 @@ from typing import Any
 
 import demo_servers
 import pytest
-from expected import MODES
-from render import BINDS, evaluate, of_bind, render
+from expected import MODES, SPOKEN
+from render import BINDS, evaluate, of_bind, of_mode, render
 
 PASS = {"http": "proxy_pass http://demo;", "uwsgi": "uwsgi_pass demo;"}
-WITH_PROTOCOL = [{"server_mode_name": mode} for mode in MODES] + [
-    {"nginx_protocol": protocol} for protocol in PASS
+WITH_PROTOCOL = [
+    *(of_mode(mode) for mode in MODES),
+    *(of_mode(mode, protocol) for mode, protocol in SPOKEN),
+    *({"nginx_protocol": protocol} for protocol in PASS),
 ]
 
 
@@ -26,7 +28,8 @@ def site(**overrides: Any) -> str:
 
 
 def protocol_of(overrides: dict[str, Any]) -> str:
-    return overrides.get("nginx_protocol") or MODES[overrides["server_mode_name"]].protocol
+    chosen = overrides.get("nginx_protocol") or overrides.get("protocol")
+    return chosen or MODES[overrides["server"]].speaks[0]
 
 
 def seconds(text: str, directive: str) -> int:

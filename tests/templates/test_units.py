@@ -9,15 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from expected import GIVEN, MODES
-from render import BINDS, evaluate, of_bind, render
+from expected import GIVEN, MODES, SPOKEN
+from render import BINDS, evaluate, of_bind, of_mode, render
 
 # Seconds a request may take.
 TIMEOUTS = [0.5, 30, 120]
 
 
+def environment(unit: str) -> dict[str, str]:
+    """Return what the unit's lines Environment= say together."""
+    lines = [line.partition("=")[2] for line in unit.splitlines() if line[:12] == "Environment="]
+    pairs = [pair.split("=", 1) for line in lines for pair in line.split()]
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
+
+
 def parsed(unit: str) -> configparser.ConfigParser:
-    """Return a unit's sections; a key that comes twice is an error."""
+    """Return a unit's sections; a key that comes twice is an error, but for Environment."""
+    unit = "\n".join(line for line in unit.splitlines() if line[:12] != "Environment=")
     sections = configparser.ConfigParser(interpolation=None)
     sections.optionxform = str  # type: ignore[assignment,method-assign]
     sections.read_string(unit)
@@ -39,14 +48,17 @@ def complaints(unit: str, path: Path) -> list[str]:
 
 
 def app_unit(mode: str, bind: str, **overrides: Any) -> str:
-    given = {**GIVEN, **of_bind(bind), **overrides}
-    return render("app_server", "app.service.j2", server_mode_name=mode, **given)
+    given = {**GIVEN, **of_mode(mode), **of_bind(bind), **overrides}
+    return render("app_server", "app.service.j2", **given)
 
 
 @pytest.mark.parametrize("bind", BINDS)
-@pytest.mark.parametrize("mode", MODES)
-def test_systemd_accepts_the_application(mode: str, bind: str, tmp_path: Path) -> None:
-    assert complaints(app_unit(mode, bind), tmp_path / "demo.service") == []
+@pytest.mark.parametrize(("mode", "protocol"), SPOKEN)
+def test_systemd_accepts_the_application(
+    mode: str, protocol: str, bind: str, tmp_path: Path
+) -> None:
+    unit = app_unit(mode, bind, protocol=protocol)
+    assert complaints(unit, tmp_path / "demo.service") == []
 
 
 def test_systemd_accepts_the_slow_api(tmp_path: Path) -> None:
@@ -63,7 +75,7 @@ def test_systemd_is_asked_indeed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("timeout", TIMEOUTS)
 def test_a_stop_has_time_for_running_requests(mode: str, timeout: float) -> None:
-    given = {"app_timeout": timeout, "server_mode_name": mode}
+    given = {"app_timeout": timeout, **of_mode(mode)}
     service = parsed(app_unit(mode, BINDS[0], app_timeout=timeout))["Service"]
     graceful = evaluate("app_server", "__app_server_stop", **given)
     # With another mode, the server's workers get the TERM that is meant for its master.
@@ -71,23 +83,35 @@ def test_a_stop_has_time_for_running_requests(mode: str, timeout: float) -> None
     assert timeout < graceful < int(service["TimeoutStopSec"])
 
 
+@pytest.mark.parametrize("profile", ["default", "tutorial"])
 @pytest.mark.parametrize("mode", MODES)
-def test_what_the_unit_says_of_itself(mode: str) -> None:
-    service = parsed(app_unit(mode, BINDS[0]))["Service"]
-    slots = f"GREENRACK_MODE={mode} GREENRACK_SLOTS={MODES[mode].slots}"
-    assert service["Environment"] == f"PYTHONUNBUFFERED=1 {slots}"
+def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
+    own = "/srv/demo/releases/0123456789ab"
+    workers, each = MODES[mode].sizes[profile]
+    unit = render("app_server", "app.service.j2", **of_mode(mode, profile=profile))
+    assert environment(unit) == {
+        "PYTHONUNBUFFERED": "1",
+        # The release first: whatever it calls a module of its own is what it gets.
+        "PYTHONPATH": f"{own}:/usr/local/lib/greenrack",
+        "GREENRACK_CALLABLE": MODES[mode].entry,
+        "GREENRACK_MODE": mode,
+        "GREENRACK_SLOTS": str(workers * each),
+    }
+    service = parsed(unit)["Service"]
+    assert service["Type"] == "exec"
     assert service["User"] == "demo"
     assert service["EnvironmentFile"] == "/etc/demo.env"
-    assert service["ExecStart"].startswith("/srv/demo/releases/0123456789ab/.venv/bin/")
-    assert service["WorkingDirectory"] == "/srv/demo/releases/0123456789ab"
+    assert service["ExecStart"].startswith(f"{own}/.venv/bin/")
+    assert service["WorkingDirectory"] == own
+    assert service["RuntimeDirectory"] == "demo"  # for the socket and the workers' reports
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_only_a_unix_socket_is_shared_with_nginx(mode: str) -> None:
     tcp, unix = (parsed(app_unit(mode, bind))["Service"] for bind in BINDS)
-    assert "SupplementaryGroups" not in tcp
-    assert unix["SupplementaryGroups"] == "www-data"
-    assert unix["RuntimeDirectory"] == "demo"  # systemd makes /run/demo for the socket
+    assert tcp.keys().isdisjoint({"Group", "UMask", "SupplementaryGroups"})
+    assert unix["Group"] == "www-data"
+    assert unix["UMask"] == "0007"
 
 
 @pytest.mark.parametrize("longest", [0, 2.5, 60])

@@ -4,48 +4,23 @@ from __future__ import annotations
 
 import configparser
 import grp
-import os
-import pwd
-import shutil
-import signal
 import subprocess
-import sys
-import tempfile
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import demo_servers
-import greenrack_modules
 import pytest
-from expected import GIVEN, MODES
-from render import BINDS, modes, of_bind, render
+from expected import GIVEN, MODES, of_program
+from render import BINDS, evaluate, modes, of_bind, of_mode, render
+from running import MAY_GIVE, command, deployed, serving, settings
 
-gate = greenrack_modules.load("app_gate")
-UWSGI = Path(sys.executable).with_name("uwsgi")
-USER = pwd.getpwuid(os.geteuid()).pw_name
-MODES_OF_UWSGI = [name for name, row in modes().items() if row["program"] == "uwsgi"]
-
-# Answers its path; when asked for a second, it says in a file that it has begun.
-APPLICATION = """\
-import time
-from pathlib import Path
-
-def app(environ, start_response):
-    if environ["PATH_INFO"] == "/second":
-        Path("begun").touch()
-        time.sleep(1)
-    start_response("200 OK", [])
-    return [environ["PATH_INFO"].encode()]
-"""
+SPOKEN = of_program("uwsgi")
+MODES_OF_UWSGI = sorted({mode for mode, _ in SPOKEN})
 
 
 def ini(mode: str, bind: str, **overrides: Any) -> str:
-    given = {**GIVEN, **of_bind(bind), **overrides}
-    return render("app_server", modes()[mode]["template"], server_mode_name=mode, **given)
+    given = {**GIVEN, **of_mode(mode), **of_bind(bind), **overrides}
+    return render("app_server", modes()[mode]["template"], **given)
 
 
 def parsed(mode: str, bind: str, **overrides: Any) -> configparser.SectionProxy:
@@ -56,53 +31,29 @@ def parsed(mode: str, bind: str, **overrides: Any) -> configparser.SectionProxy:
     return sections["uwsgi"]
 
 
-@contextmanager
-def serving(mode: str, bind: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run uWSGI with the rendered settings until the end of the block."""
-    if not UWSGI.exists():
-        pytest.skip("no uwsgi in this environment (pyuwsgi), so the settings cannot be tried")
-    for module in {"wsgi", "wsgi_gevent"}:
-        (folder / f"{module}.py").write_text(APPLICATION)
-    config = folder / "demo.uwsgi.ini"
-    # The user of a rendered socket is the application's; here, it is us.
-    config.write_text(ini(mode, bind, app_name=USER, __app_server_release=str(folder)))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([str(UWSGI), "--ini", str(config)], stdout=log, stderr=log)
-    try:
-        while True:
-            try:
-                gate.ask(bind, MODES[mode].protocol, "/ready", 5)
-                break
-            except (OSError, ValueError):
-                assert process.poll() is None, (folder / "log").read_text()
-                time.sleep(0.02)
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGQUIT)  # at once, its workers too
-            process.wait()
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder of a short name, as a socket in it must have."""
-    path = Path(tempfile.mkdtemp(prefix="uwsgi-"))
-    yield path
-    shutil.rmtree(path)
-
-
 @pytest.mark.parametrize("bind", BINDS)
-@pytest.mark.parametrize("mode", MODES_OF_UWSGI)
-def test_what_is_served_and_how(mode: str, bind: str) -> None:
-    settings = parsed(mode, bind)
+@pytest.mark.parametrize(("mode", "protocol"), SPOKEN)
+def test_what_is_served_and_how(mode: str, protocol: str, bind: str) -> None:
+    settings = parsed(mode, bind, protocol=protocol)
     sockets = {"uwsgi": "socket", "http": "http-socket"}
-    speaks = sockets.pop(MODES[mode].protocol)
-    assert settings[speaks] == bind.removeprefix("unix:")
-    assert settings.keys().isdisjoint(sockets.values())
-    assert settings["module"] == MODES[mode].callable
+    assert settings[sockets.pop(protocol)] == bind.removeprefix("unix:")
+    assert settings.keys().isdisjoint({*sockets.values(), "http"})  # http is a proxy of uWSGI's
+    assert settings["module"] == "greenrack_entry:app"
     assert settings["chdir"] == "/srv/demo/releases/0123456789ab"
     assert settings["processes"] == "2"
     assert settings["strict"] == settings["need-app"] == settings["master"] == "true"
+    assert settings["lazy-apps"] == "true"  # each worker imports the application, and reports
+
+
+@pytest.mark.parametrize("profile", ["default", "tutorial"])
+@pytest.mark.parametrize("mode", MODES_OF_UWSGI)
+def test_its_size(mode: str, profile: str) -> None:
+    sections = configparser.ConfigParser(interpolation=None)
+    template = modes()[mode]["template"]
+    sections.read_string(render("app_server", template, **of_mode(mode, profile=profile)))
+    settings = sections["uwsgi"]
+    each = settings.get("threads") or settings.get("gevent")
+    assert (int(settings["processes"]), int(each or 0)) == MODES[mode].sizes[profile]
 
 
 @pytest.mark.parametrize("mode", MODES_OF_UWSGI)
@@ -110,6 +61,7 @@ def test_greenlets_are_patched_early_and_threads_not_at_all(mode: str) -> None:
     settings = parsed(mode, BINDS[0])
     greenlets = modes()[mode]["concurrency"] == "greenlets"
     assert settings.get("gevent") == ("50" if greenlets else None)
+    assert settings.get("threads") == (None if greenlets else "50")
     assert settings.get("gevent-early-monkey-patch") == ("true" if greenlets else None)
 
 
@@ -132,41 +84,28 @@ def test_no_limit_is_below_a_requests_own_time(mode: str, timeout: float) -> Non
         assert int(settings[limit]) > timeout
 
 
-@pytest.mark.parametrize("mode", MODES_OF_UWSGI)
-def test_uwsgi_serves_over_tcp_and_a_stop_lets_requests_end(mode: str, folder: Path) -> None:
-    bind = f"127.0.0.1:{demo_servers.free_port()}"
-    answers: list[Any] = []
-
-    def ask() -> None:
-        answers.append(gate.ask(bind, MODES[mode].protocol, "/second", 20))
-
-    with serving(mode, bind, folder) as process:
-        asking = threading.Thread(target=ask)
-        asking.start()
-        while asking.is_alive() and not (folder / "begun").exists():
-            time.sleep(0.02)
-        process.terminate()
-        process.wait()
-        asking.join()
-    ((status, answer),) = answers
-    assert (status, answer.endswith("/second")) == (200, True)
-
-
-@pytest.mark.parametrize("mode", MODES_OF_UWSGI)
-def test_uwsgi_gives_its_unix_socket_to_nginx(mode: str, folder: Path) -> None:
-    if os.geteuid() != 0 or "www-data" not in {group.gr_name for group in grp.getgrall()}:
+@pytest.mark.parametrize(("mode", "protocol"), SPOKEN)
+def test_uwsgi_gives_its_unix_socket_to_nginx_and_takes_it_away(
+    mode: str, protocol: str, folder: Path
+) -> None:
+    if not MAY_GIVE:
         pytest.skip("only root can give a file to www-data, and only where there is one")
-    with serving(mode, f"unix:{folder}/app.sock", folder):
+    with serving(mode, protocol, f"unix:{folder}/app.sock", folder) as process:
         made = (folder / "app.sock").stat()
+        process.terminate()
+        process.wait(timeout=60)
     assert (made.st_mode & 0o777, grp.getgrgid(made.st_gid).gr_name) == (0o660, "www-data")
     assert not (folder / "app.sock").exists()
 
 
-@pytest.mark.parametrize("mode", MODES_OF_UWSGI[:1])
-def test_uwsgi_refuses_a_setting_it_does_not_know(mode: str, folder: Path) -> None:
-    config = folder / "demo.uwsgi.ini"
+@pytest.mark.parametrize(("mode", "protocol"), SPOKEN)
+def test_uwsgi_refuses_a_setting_it_does_not_know(mode: str, protocol: str, folder: Path) -> None:
     bind = f"127.0.0.1:{demo_servers.free_port()}"
-    config.write_text(ini(mode, bind, __app_server_release=str(folder)) + "processses = 2\n")
-    done = subprocess.run([str(UWSGI), "--ini", str(config)], capture_output=True, text=True)
+    given = deployed(bind, folder, **of_mode(mode, protocol))
+    path = Path(evaluate("app_server", "__app_server_config", **given))
+    path.write_text(path.read_text() + "processses = 2\n")
+    done = subprocess.run(
+        command(given), env=settings(folder, given), capture_output=True, text=True
+    )
     assert done.returncode != 0
     assert "processses" in done.stderr

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import demo_clients
 import demo_postgres
 import demo_servers
 import pytest
 from demo import create_app
+from demo.http_clients import CLIENTS
 from demo.settings import load
 from flask.testing import FlaskClient
 
@@ -29,8 +31,8 @@ def scripted() -> Iterator[Callable[..., demo_servers.ScriptedServer]]:
     """Start servers that do what the test tells."""
     servers = []
 
-    def start(behave: Callable[..., None]) -> demo_servers.ScriptedServer:
-        servers.append(demo_servers.ScriptedServer(behave))
+    def start(behave: Callable[..., None], *context: Any) -> demo_servers.ScriptedServer:
+        servers.append(demo_servers.ScriptedServer(behave, *context))
         return servers[-1]
 
     yield start
@@ -68,6 +70,36 @@ def make_client(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FlaskClient]:
     for name in load({}):
         monkeypatch.delenv(name, raising=False)
     return lambda **settings: create_app(settings).test_client()
+
+
+@pytest.fixture(scope="session")
+def patched_process() -> Iterator[demo_clients.PatchedProcess]:
+    process = demo_clients.PatchedProcess()
+    yield process
+    process.close()
+
+
+@pytest.fixture(params=CLIENTS)
+def client_name(request: pytest.FixtureRequest) -> str:
+    """Each of the HTTP clients the upstream can be asked by."""
+    return request.param
+
+
+@pytest.fixture
+def make_asker(
+    client_name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Make clients as make_client does, of an application whose HTTP client is client_name."""
+    for name in load({}):
+        monkeypatch.delenv(name, raising=False)
+
+    def make(**settings: Any) -> Any:
+        settings["UPSTREAM_CLIENT"] = client_name
+        if CLIENTS[client_name].greenlets_only:
+            return demo_clients.Patched(request.getfixturevalue("patched_process"), settings)
+        return demo_clients.Plain(settings)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -80,6 +81,15 @@ class Connection:
         lines.append(f"Content-Length: {len(body) if length < 0 else length}")
         self._sock.sendall("\r\n".join([*lines, "", body]).encode())
 
+    def interim(self, status: str) -> None:
+        """Send an answer that another one follows."""
+        self._sock.sendall(f"HTTP/1.1 {status}\r\n\r\n".encode())
+
+    def chunk(self, text: str) -> None:
+        """Send an answer's headers and its first chunk, not the last."""
+        head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        self._sock.sendall(f"{head}{len(text):x}\r\n{text}\r\n".encode())
+
     def hang(self) -> None:
         """Say nothing until the test is over."""
         self._server.over.wait(30)
@@ -88,11 +98,15 @@ class Connection:
 class ScriptedServer:
     """A server that does with its n-th connection, from 1, what behave(connection, n) does.
 
-    The connection is closed when behave returns. requests holds every request read.
+    The connection is closed when behave returns. requests holds every request read. With a
+    context it speaks TLS.
     """
 
-    def __init__(self, behave: Callable[[Connection, int], None]) -> None:
+    def __init__(
+        self, behave: Callable[[Connection, int], None], context: ssl.SSLContext | None = None
+    ) -> None:
         self._behave = behave
+        self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -111,7 +125,10 @@ class ScriptedServer:
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         with sock, suppress(OSError):
-            self._behave(Connection(sock, self), number)
+            if self._context:
+                sock = self._context.wrap_socket(sock, server_side=True)
+            with sock:
+                self._behave(Connection(sock, self), number)
 
     def close(self) -> None:
         self.over.set()

@@ -22,6 +22,7 @@ import greenrack_modules
 import pytest
 
 gate = greenrack_modules.load("app_gate")
+asking = greenrack_modules.load("greenrack_ask")
 
 APPLICATION = """\
 def app(environ, start_response):
@@ -143,14 +144,14 @@ def test_an_error_is_no_answer_and_is_shown(folder: Path) -> None:
 def test_the_whole_request_reaches_an_application_behind_uwsgi(folder: Path) -> None:
     with uwsgi_server("unix", folder) as bind:
         assert run(bind, "uwsgi")["status"] == 200
-        status, answer = gate.ask(bind, "uwsgi", "/broken?delay=1&x=2", 5)
+        status, answer = asking.ask(bind, "uwsgi", "/broken?delay=1&x=2", 5)
     assert status == 503
     assert answer.endswith("['/broken', 'delay=1&x=2', 'localhost']")
 
 
 def test_a_long_answer_is_not_read_to_its_end() -> None:
     with raw_server(lambda link: link.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 10**6)) as bind:
-        status, answer = gate.ask(bind, "http", "/", 5)
+        status, answer = asking.ask(bind, "http", "/", 5)
     assert status == 200
     assert len(answer) < 10**5
 
@@ -184,7 +185,7 @@ def test_nobody_listens() -> None:
 
 def test_a_socket_that_is_not_there(folder: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        gate.ask(f"unix:{folder}/none.sock", "http", "/", 5)
+        asking.ask(f"unix:{folder}/none.sock", "http", "/", 5)
 
 
 def test_a_server_that_says_nothing() -> None:
@@ -223,7 +224,7 @@ def test_what_is_not_http_is_no_answer(garbage: bytes, says: str) -> None:
         raw_server(lambda link: link.sendall(garbage)) as bind,
         pytest.raises(ValueError, match=re.escape(says)),
     ):
-        gate.ask(bind, "http", "/", 5)
+        asking.ask(bind, "http", "/", 5)
 
 
 def test_an_address_of_ipv6() -> None:
@@ -231,5 +232,5 @@ def test_an_address_of_ipv6() -> None:
         pytest.skip("no IPv6 here")
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
         bind = f"[::1]:{listener.getsockname()[1]}"
-        with gate.connect(bind, 5) as link:
+        with asking.connect(bind, 5) as link:
             assert link.getpeername()[0] == "::1"

@@ -171,7 +171,7 @@ def backend():
             cursor.execute("SELECT pg_backend_pid()")
             return cursor.fetchone()[0]
 def sessions():
-    return id(app.extensions["demo_upstream"]._sessions.get())
+    return id(app.extensions["demo_upstream"]._clients.get())
 before = backend(), sessions()
 assert client.get("/?delay=0").status_code == 200
 if os.fork() == 0:

@@ -31,6 +31,8 @@ def test_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("UPSTREAM_URL", "http://host:99999"),
         ("UPSTREAM_URL", "http://host/?a=1"),
         ("UPSTREAM_URL", ""),
+        ("UPSTREAM_CLIENT", "httpx"),
+        ("UPSTREAM_CLIENT", ""),
         ("UPSTREAM_TIMEOUT", "0"),
         ("UPSTREAM_TIMEOUT", "soon"),
         ("UPSTREAM_CONNECT_TIMEOUT", "inf"),

@@ -2,6 +2,7 @@
 
 Name                      Default                 Meaning
 UPSTREAM_URL              http://127.0.0.1:8081   where the slow API answers
+UPSTREAM_CLIENT           requests                what asks it: a name of http_clients.CLIENTS
 UPSTREAM_TIMEOUT          30                      seconds to wait for it to answer
 UPSTREAM_CONNECT_TIMEOUT  2                       seconds to wait for a connection to it
 UPSTREAM_POOL             256                     connections to it that each process keeps
@@ -24,6 +25,9 @@ from urllib.parse import urlsplit
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
+from urllib3.util import parse_url
+
+from demo.http_clients import CLIENTS
 
 
 class SettingError(ValueError):
@@ -49,7 +53,14 @@ def _http_url(value: str) -> str:
         raise ValueError
     if parts.query or parts.fragment:
         raise ValueError
+    parse_url(value)  # which is stricter, and what the clients will do
     return value.rstrip("/")
+
+
+def _client(value: str) -> str:
+    if value not in CLIENTS:
+        raise ValueError
+    return value
 
 
 def _database_url(value: str) -> str:
@@ -90,6 +101,7 @@ _SETTINGS: dict[str, tuple[Any, Callable[[Any], Any], str]] = {
         _http_url,
         "an http:// or https:// URL without a query, such as http://127.0.0.1:8081",
     ),
+    "UPSTREAM_CLIENT": ("requests", _client, f"one of {', '.join(CLIENTS)}"),
     "UPSTREAM_TIMEOUT": (30, _seconds, _SECONDS),
     "UPSTREAM_CONNECT_TIMEOUT": (2, _seconds, _SECONDS),
     "UPSTREAM_POOL": (256, _whole(1), _POOL),

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
-import requests
-from flask import Flask, current_app
-from requests import Response
-from urllib3.exceptions import ReadTimeoutError
+from flask import Flask, current_app, json
 
+from demo import http_clients
 from demo.errors import Failure
-from demo.http_session import make_session
+from demo.http_clients.base import Answer, Client, NoAnswer, NotInTime, Timeouts
 from demo.per_process import PerProcess
+from demo.settings import SettingError
 
 
 class Upstream:
-    """A client of the API at url; timeout and connect_timeout are in seconds."""
+    """The API at url, asked by clients of the given class, one in each process.
 
-    def __init__(self, url: str, timeout: float, connect_timeout: float, pool_size: int) -> None:
-        self._url = url
-        self._timeout = timeout
-        self._connect_timeout = connect_timeout
-        self._sessions = PerProcess(lambda: make_session(pool_size))
+    pool_size: connections to it that a process keeps.
+    """
+
+    def __init__(
+        self, url: str, client_class: type[Client], timeouts: Timeouts, pool_size: int
+    ) -> None:
+        self._timeouts = timeouts
+        self._clients = PerProcess(lambda: client_class(url, pool_size))
+        # To check is to try once: retries would take longer than there is time.
+        self._make_checker = lambda: client_class(url, 1, retry=False)
 
     def wait(self, delay: float) -> Any:
         """Return the API's JSON answer, after delay seconds.
@@ -29,52 +34,44 @@ class Upstream:
         Failure: 400 when the API refuses the delay, 502 when it cannot be reached or answers
         anything else than JSON and a success, 504 when it does not answer in time.
         """
+        answer = _get(self._clients.get(), "/", {"delay": delay}, self._timeouts)
+        if answer.status == 400:
+            raise _refusal(answer, delay)
+        if not 200 <= answer.status < 300:
+            raise _strange_status(answer)
         try:
-            # A redirect would lead to a server that nobody configured.
-            response = self._sessions.get().get(
-                f"{self._url}/",
-                params={"delay": delay},
-                timeout=(self._connect_timeout, self._timeout),
-                allow_redirects=False,
-            )
-            if response.status_code == 400:
-                raise _refusal(response, delay)
-            if not 200 <= response.status_code < 300:
-                raise Failure(502, f"the upstream answered with status {response.status_code}")
-            return response.json()
-        except requests.JSONDecodeError as error:
+            return json.loads(answer.body)
+        except ValueError as error:
             raise Failure(502, "the upstream's answer is not JSON", cause=error) from error
-        except requests.RequestException as error:
-            raise _failure(error) from error
 
     def check(self, timeout: float) -> None:
         """Return when the API is alive, which is awaited for timeout seconds; else Failure."""
-        try:
-            # The shared session's retries would take longer than timeout.
-            with make_session(1, retry=0) as session:
-                response = session.get(
-                    f"{self._url}/healthz", timeout=timeout, allow_redirects=False
-                )
-        except requests.RequestException as error:
-            raise _failure(error) from error
-        if response.status_code != 200:
-            raise Failure(502, f"the upstream answered with status {response.status_code}")
+        with closing(self._make_checker()) as client:
+            answer = _get(client, "/healthz", {}, Timeouts(timeout, timeout))
+        if answer.status != 200:
+            raise _strange_status(answer)
 
 
-def _refusal(response: Response, delay: float) -> Failure:
+def _get(client: Client, path: str, params: dict[str, Any], timeouts: Timeouts) -> Answer:
     try:
-        told = response.json()
+        return client.get(path, params, timeouts)
+    except NotInTime as error:
+        raise Failure(504, "the upstream did not answer in time", cause=error.__cause__) from error
+    except NoAnswer as error:
+        told = f"the upstream cannot be reached: {_root(error)}"
+        raise Failure(502, told, cause=error.__cause__) from error
+
+
+def _refusal(answer: Answer, delay: float) -> Failure:
+    try:
+        told = json.loads(answer.body)
         return Failure(400, f"the upstream refused: {told['error']}", valid=told.get("valid"))
     except (ValueError, LookupError, TypeError, AttributeError):
         return Failure(400, f"the upstream refused a delay of {delay} seconds")
 
 
-def _failure(error: requests.RequestException) -> Failure:
-    # requests calls a timeout in the middle of an answer a ConnectionError.
-    inner = error.args[0] if error.args else None
-    if isinstance(error, requests.Timeout) or isinstance(inner, ReadTimeoutError):
-        return Failure(504, "the upstream did not answer in time", cause=error)
-    return Failure(502, f"the upstream cannot be reached: {_root(error)}", cause=error)
+def _strange_status(answer: Answer) -> Failure:
+    return Failure(502, f"the upstream answered with status {answer.status}")
 
 
 def _root(error: BaseException) -> BaseException:
@@ -85,11 +82,17 @@ def _root(error: BaseException) -> BaseException:
 
 
 def init_app(app: Flask) -> None:
-    """Give the application its upstream."""
+    """Give the application its upstream; SettingError when its client cannot work here."""
+    try:
+        client_class = http_clients.load(app.config["UPSTREAM_CLIENT"])
+    except http_clients.UnusableClient as error:
+        raise SettingError(str(error)) from None
     app.extensions["demo_upstream"] = Upstream(
         app.config["UPSTREAM_URL"],
-        timeout=app.config["UPSTREAM_TIMEOUT"],
-        connect_timeout=app.config["UPSTREAM_CONNECT_TIMEOUT"],
+        client_class,
+        Timeouts(
+            connect=app.config["UPSTREAM_CONNECT_TIMEOUT"], read=app.config["UPSTREAM_TIMEOUT"]
+        ),
         pool_size=app.config["UPSTREAM_POOL"],
     )
 

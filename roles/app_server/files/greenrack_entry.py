@@ -23,7 +23,7 @@ def _tls():
             from urllib3.util.ssl_ import create_urllib3_context
 
             create_urllib3_context()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the gate tells it
+    except Exception as error:  # whatever it is, the gate tells it
         return type(error).__name__
     return "ok"
 
@@ -40,16 +40,17 @@ def _waits():
 def _report():
     import json
     import socket
+    from pathlib import Path
 
     facts = {
         "patched": socket.socket.__module__.startswith("gevent"),
         "tls": _tls(),
         "wait_callback": _waits(),
     }
-    path = os.path.join(os.environ["RUNTIME_DIRECTORY"], f"{os.getpid()}.report")
-    with open(path + ".partial", "w") as file:
-        json.dump(facts, file)
-    os.replace(path + ".partial", path)
+    path = Path(os.environ["RUNTIME_DIRECTORY"], f"{os.getpid()}.report")
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(facts))
+    partial.replace(path)
 
 
 _report()

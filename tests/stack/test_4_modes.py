@@ -1,0 +1,124 @@
+"""Every server mode on the five hosts, and a gate that is not fooled."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import yaml
+
+from tests.stack.lab import ROOT
+
+MODES = yaml.safe_load((ROOT / "roles/server_mode/vars/main.yml").read_text())["server_mode_table"]
+PATHS = ["/?delay=0.1", "/db?delay=0.1", "/healthz", "/readyz", "/stats"]
+
+
+def _deploy(lab, *variables):
+    run = lab.play("site.yml", *(word for variable in variables for word in ("-e", variable)))
+    assert run.code == 0, run.output
+    return run
+
+
+def _in_flight(lab):
+    return int(lab.run("api1", "ss -Htn state established 'sport = :8081' | wc -l"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_mode_serves_behind_nginx(deployed, mode):
+    _deploy(deployed, f"server={mode}")
+    assert [deployed.get(path)[0] for path in PATHS] == [200] * len(PATHS)
+    verified = deployed.play("playbooks/verify.yml")
+    assert verified.code == 0, verified.output
+    assert f"its main process is {MODES[mode]['program']}" in verified.output, verified.output
+    if MODES[mode]["graceful"]:
+        with ThreadPoolExecutor(6) as pool:
+            futures = [pool.submit(lambda: deployed.get("/?delay=3")[0]) for _ in range(6)]
+            while _in_flight(deployed) < 6:
+                time.sleep(0.1)
+            deployed.run("app1", "systemctl restart demo.service")
+        assert [future.result() for future in futures] == [200] * 6
+
+
+@pytest.mark.parametrize("mode", ["gunicorn_gevent", "uwsgi_sync"])
+def test_mode_serves_without_nginx(deployed, mode):
+    _deploy(deployed, f"server={mode}", "proxy=false")
+    address = f"{deployed.prefix}.21:8000"
+    assert [deployed.get(path, address)[0] for path in PATHS] == [200] * len(PATHS)
+    assert not deployed.host("proxy1").service("nginx").is_running
+    _deploy(deployed, f"server={mode}")
+    assert deployed.get("/healthz")[0] == 200
+
+
+def test_gunicorn_speaks_the_uwsgi_protocol(deployed):
+    _deploy(deployed, "server=gunicorn_sync", "protocol=uwsgi")
+    assert "uwsgi_pass demo" in deployed.run("proxy1", "cat /etc/nginx/conf.d/greenrack.conf")
+    assert [deployed.get(path)[0] for path in PATHS] == [200] * len(PATHS)
+
+
+def test_tutorials_profile_has_the_tutorials_workers(deployed):
+    _deploy(deployed, "server=uwsgi_sync", "profile=tutorial")
+    lines = deployed.run("app1", "cat /etc/demo.uwsgi.ini").splitlines()
+    assert {"processes = 4", "threads = 50"} <= set(lines)
+
+
+ENTRY = (ROOT / "app/demo/wsgi_gevent.py").read_text()
+PLAIN = (ROOT / "app/demo/wsgi.py").read_text()
+
+
+def test_gate_finds_a_driver_that_blocks(deployed, app_copy):
+    (app_copy / "wsgi_gevent.py").write_text(
+        "from gevent import monkey\nmonkey.patch_all()\n" + PLAIN
+    )
+    run = deployed.play("site.yml", "-e", "server=gunicorn_gevent", "-e", f"app_source={app_copy}")
+    assert run.code != 0, run.output
+    assert "psycopg2 blocks the event loop" in run.output, run.output
+    assert "psycogreen.gevent.patch_psycopg()" in run.output, run.output
+
+
+def test_gate_finds_a_patch_that_came_late(deployed, app_copy):
+    late = "import ssl, urllib3, requests\n" + ENTRY
+    (app_copy / "wsgi_gevent.py").write_text(late)
+    # The servers patch before the entry does; without that, the entry's patch is the first and too late.
+    config = "/etc/demo.pywsgi.py"
+    run = deployed.play("site.yml", "-e", "server=pywsgi_gevent", "-e", f"app_source={app_copy}")
+    assert run.code == 0, run.output
+    deployed.run("app1", f"sed -i '/monkey/d' {config} && systemctl restart demo.service")
+    found = deployed.play("playbooks/verify.yml", "-e", f"app_source={app_copy}")
+    assert found.code != 0, found.output
+    assert "something imported ssl before" in found.output, found.output
+
+
+def test_gate_finds_one_thread_where_many_are_declared(deployed):
+    _deploy(deployed, "server=gunicorn_sync")
+    config = "/etc/demo.gunicorn.conf.py"
+    deployed.run(
+        "app1", f"sed -i 's/^threads = .*/threads = 1/' {config} && systemctl restart demo.service"
+    )
+    found = deployed.play("playbooks/verify.yml")
+    assert found.code != 0, found.output
+    assert "50 requests of 1 s at once took" in found.output, found.output
+    assert "requests at once that are declared" in " ".join(found.output.split()), found.output
+
+
+def test_gate_finds_that_nothing_is_patched(deployed):
+    _deploy(deployed, "server=pywsgi_gevent")
+    config = "/etc/demo.pywsgi.py"
+    deployed.run("app1", "sed -i 's/wsgi_gevent:app/wsgi:app/' /etc/systemd/system/demo.service")
+    deployed.run(
+        "app1",
+        f"sed -i '/monkey/d' {config} && systemctl daemon-reload && systemctl restart demo.service",
+    )
+    found = deployed.play("playbooks/verify.yml")
+    assert found.code != 0, found.output
+    assert "gevent has patched nothing" in found.output, found.output
+
+
+def test_driver_that_blocks_on_purpose_is_stated(deployed):
+    _deploy(deployed, "server=uwsgi_gevent", "psycogreen=false")
+    stated = deployed.play("playbooks/verify.yml", "-e", "psycogreen=false")
+    assert stated.code == 0, stated.output
+    assert "the database driver blocks, as psycogreen=false asks for" in stated.output, (
+        stated.output
+    )
+    undeclared = deployed.play("playbooks/verify.yml")
+    assert undeclared.code != 0, undeclared.output
+    assert "psycopg2 blocks the event loop" in undeclared.output, undeclared.output

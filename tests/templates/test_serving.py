@@ -1,0 +1,89 @@
+"""Every mode is started as the role renders it: it answers, is what it claims, and stops gently."""
+
+from __future__ import annotations
+
+import grp
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import demo_servers
+import greenrack_modules
+import pytest
+from expected import MODES, SPOKEN
+from render import modes
+from running import MAY_GIVE, ask, group_of, serving
+
+verify = greenrack_modules.load("app_verify")
+GRACEFUL = [spoken for spoken in SPOKEN if modes()[spoken[0]]["graceful"]]
+
+
+@pytest.fixture
+def bind(kind: str, mode: str, folder: Path) -> str:
+    if kind == "unix" and MODES[mode].program == "uwsgi" and not MAY_GIVE:
+        pytest.skip("only root can give a file to www-data, and only where there is one")
+    path = f"unix:{folder}/app.sock"
+    return path if kind == "unix" else f"127.0.0.1:{demo_servers.free_port()}"
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize(("mode", "protocol"), SPOKEN)
+def test_it_answers_and_is_what_it_is_declared_to_be(
+    mode: str, protocol: str, bind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, (workers, each) = modes()[mode], MODES[mode].sizes["tutorial"]
+    declared = {
+        **{"unit": "demo.service", "bind": bind, "protocol": protocol, "mode": mode},
+        **{"program": MODES[mode].program, "workers": workers, "slots": workers * each},
+        **{"patched": row["entry"] == "patched", "psycogreen": row["entry"] == "patched"},
+        **{"reports": str(folder), "delay": 1.5},
+        **{"http_path": "/wait?delay={delay}", "database_path": ""},
+    }
+    monkeypatch.setattr(verify, "HTTP_AT_ONCE", 10)
+    with serving(mode, protocol, bind, folder) as process:
+        status, answer = ask(bind, protocol, "/hello?a=1", 20)
+        assert (status, answer.endswith("says: hello")) == (200, True)
+        monkeypatch.setattr(verify, "processes", lambda _unit: group_of(process))
+        program, reports, waits, _database = verify.verify(declared)
+    assert program == f"its main process is {MODES[mode].program}"
+    assert f"{workers} workers, " in reports
+    assert f"{min(10, workers * each)} requests of 1.5 s at once" in waits
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize(("mode", "protocol"), GRACEFUL)
+def test_a_stop_lets_requests_end(mode: str, protocol: str, bind: str, folder: Path) -> None:
+    answers: list[Any] = []
+    with serving(mode, protocol, bind, folder) as process:
+        asking = threading.Thread(
+            target=lambda: answers.append(ask(bind, protocol, "/wait?delay=1", 20))
+        )
+        asking.start()
+        while asking.is_alive() and not (folder / "begun").exists():
+            time.sleep(0.02)
+        process.terminate()  # the main process alone, as KillMode=mixed does
+        process.wait(timeout=60)
+        asking.join()
+        left = group_of(process)
+    ((status, answer),) = answers
+    assert (status, answer.endswith("says: wait")) == (200, True)
+    assert (process.returncode, left) == (0, {})
+
+
+@pytest.mark.parametrize("mode", sorted(MODES.keys() - {mode for mode, _ in GRACEFUL}))
+@pytest.mark.parametrize("kind", ["tcp"])
+def test_what_drops_requests_ends_at_once(mode: str, bind: str, folder: Path) -> None:
+    with serving(mode, "http", bind, folder) as process:
+        process.terminate()
+        process.wait(timeout=60)
+        assert group_of(process) == {}
+
+
+@pytest.mark.parametrize("kind", ["unix"])
+@pytest.mark.parametrize("mode", MODES)
+def test_its_unix_socket_is_for_nginx_and_nobody_else(mode: str, bind: str, folder: Path) -> None:
+    with serving(mode, MODES[mode].speaks[0], bind, folder):
+        made = (folder / "app.sock").stat()
+    assert made.st_mode & 0o067 == 0o060  # connecting takes writing
+    assert not MAY_GIVE or grp.getgrgid(made.st_gid).gr_name == "www-data"

@@ -1,0 +1,93 @@
+"""What goes with a mode: which combinations are refused, and what is said about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from expected import MODES, SPOKEN
+from render import evaluate
+
+NEAR = {"app_is_local": True}  # nginx is on the application's host
+GREENLETS = [name for name, mode in MODES.items() if mode.entry == "wsgi_gevent:app"]
+
+
+def wrong(**chosen: Any) -> list[str]:
+    """Return what is said about a choice."""
+    return evaluate("server_mode", "__server_mode_wrong", **chosen)
+
+
+@pytest.mark.parametrize("profile", ["default", "tutorial"])
+@pytest.mark.parametrize(("mode", "protocol"), SPOKEN)
+def test_what_a_mode_speaks_is_accepted(mode: str, protocol: str, profile: str) -> None:
+    assert wrong(server=mode, protocol=protocol, profile=profile) == []
+    assert wrong(server=mode, protocol=protocol, app_socket="unix", **NEAR) == []
+
+
+@pytest.mark.parametrize("no", ["false", "no", False])
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_may_be_without_nginx_and_speaks_http_then(mode: str, no: Any) -> None:
+    assert wrong(server=mode, proxy=no) == []
+    assert evaluate("server_mode", "server_mode_protocol", server=mode, proxy=no) == "http"
+    assert wrong(server=mode, proxy=no, **NEAR) == []
+
+
+@pytest.mark.parametrize("psycogreen", ["true", "false", True, False])
+@pytest.mark.parametrize("mode", GREENLETS)
+def test_psycogreen_is_a_choice_where_there_are_greenlets(mode: str, psycogreen: Any) -> None:
+    assert wrong(server=mode, psycogreen=psycogreen) == []
+    chosen = evaluate("server_mode", "server_mode_psycogreen", server=mode, psycogreen=psycogreen)
+    assert chosen is (psycogreen in ("true", True))
+
+
+@pytest.mark.parametrize("psycogreen", ["true", True])
+@pytest.mark.parametrize("mode", sorted(MODES.keys() - set(GREENLETS)))
+def test_psycogreen_means_nothing_where_there_are_none(mode: str, psycogreen: Any) -> None:
+    (says,) = wrong(server=mode, psycogreen=psycogreen)
+    assert f"{mode} has none" in says
+    for name in MODES:
+        assert (f" {name}," in says or f" {name}." in says) == (name in GREENLETS)
+    assert wrong(server=mode, psycogreen="false") == []
+    assert evaluate("server_mode", "server_mode_psycogreen", server=mode) is False
+
+
+@pytest.mark.parametrize(
+    "mode", [name for name, mode in MODES.items() if "uwsgi" not in mode.speaks]
+)
+def test_a_protocol_that_a_mode_does_not_speak(mode: str) -> None:
+    (says,) = wrong(server=mode, protocol="uwsgi")
+    assert f"{mode} does not speak uwsgi. Valid is: http." in says
+    assert says.endswith("Type: -e protocol=http")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "parts"),
+    [
+        (
+            {"profile": "biggest"},
+            ["no profile 'biggest'", "default, tutorial", "-e profile=default"],
+        ),
+        (
+            {"protocol": "fastcgi"},
+            ["does not speak fastcgi", "uwsgi, http", "-e protocol=uwsgi"],
+        ),
+        (
+            {"proxy": "false", "protocol": "uwsgi"},
+            ["Without nginx in front", "not uwsgi", "-e proxy=false -e protocol=http"],
+        ),
+        ({"app_socket": "pipe"}, ["no socket 'pipe'", "unix, tcp", "-e socket=tcp"]),
+        ({"app_socket": "unix"}, ["from its own host only", "-e socket=tcp"]),
+        (
+            {"app_socket": "unix", "proxy": "false", **NEAR},
+            ["a unix socket is not on it", "-e proxy=false -e socket=tcp"],
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(chosen: dict[str, Any], parts: list[str]) -> None:
+    (says,) = wrong(server="uwsgi_gevent", **chosen)
+    assert [part for part in parts if part not in says] == []
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    chosen = {"profile": "biggest", "protocol": "uwsgi", "app_socket": "pipe", "psycogreen": True}
+    assert len(wrong(server="devserver", **chosen)) == 4

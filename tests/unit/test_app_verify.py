@@ -1,0 +1,300 @@
+"""app_verify: what it finds wrong, and that each failure names its cause and its cure."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import greenrack_modules
+import pytest
+
+verify = greenrack_modules.load("app_verify")
+
+FOUND = {
+    10: "/srv/demo/releases/0/.venv/bin/python /srv/demo/releases/0/.venv/bin/gunicorn --config c",
+    11: "the first worker",
+    12: "the second worker",
+}
+GOOD = {"patched": True, "tls": "ok", "wait_callback": True}
+
+
+def declared(**changed: Any) -> dict[str, Any]:
+    """Return the module's parameters for gunicorn with gevent."""
+    return {
+        **{"unit": "demo.service", "bind": "127.0.0.1:1", "protocol": "http"},
+        **{"mode": "gunicorn_gevent", "program": "gunicorn", "workers": 2, "slots": 100},
+        **{"patched": True, "psycogreen": True, "reports": "/nowhere", "delay": 1.0},
+        **{"http_path": "/http?delay={delay}", "database_path": "/database?delay={delay}"},
+        **changed,
+    }
+
+
+def write(folder: Path, **reports: dict[str, Any]) -> dict[str, Any]:
+    """Write reports, p10 for process 10; return the parameters that find them."""
+    for pid, report in reports.items():
+        (folder / f"{pid[1:]}.report").write_text(json.dumps(report))
+    return declared(reports=str(folder))
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers after as many seconds as the path's end says; /broken with 500."""
+
+    def do_GET(self) -> None:
+        path, _, delay = self.path.partition("?delay=")
+        time.sleep(float(delay or 0))
+        self.send_response(500 if path == "/broken" else 200)
+        self.end_headers()
+        self.wfile.write(b"the application says: " + path.encode())
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
+
+
+@contextmanager
+def served_by(kind: type[http.server.HTTPServer]) -> Iterator[str]:
+    server = kind(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=[0.02])
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def together(bind: str, **changed: Any) -> str:
+    p = declared(bind=bind, **changed)
+    return verify.check_concurrency("the HTTP client", p["http_path"], 4, "Do this.", p)
+
+
+def test_the_declared_program() -> None:
+    assert verify.check_program(FOUND, declared()) == "its main process is gunicorn"
+
+
+@pytest.mark.parametrize(
+    ("found", "runs"), [({10: "/usr/bin/uwsgi --ini c"}, "/usr/bin/uwsgi"), ({}, "nothing")]
+)
+def test_another_program(found: dict[int, str], runs: str) -> None:
+    with pytest.raises(verify.Failed) as error:
+        verify.check_program(found, declared())
+    assert f"demo.service runs '{runs}" in str(error.value)
+    assert "is not gunicorn, as gunicorn_gevent declares" in str(error.value)
+    assert "-e server=gunicorn_gevent" in str(error.value)
+
+
+def test_a_worker_of_the_program_is_not_its_main_process() -> None:
+    with pytest.raises(verify.Failed, match="runs '/bin/sh start'"):
+        verify.check_program({9: "/bin/sh start", **FOUND}, declared())
+
+
+def test_the_declared_workers(tmp_path: Path) -> None:
+    p = write(tmp_path, p11=GOOD, p12=GOOD, p99=GOOD)  # 99 is of an earlier start
+    assert verify.check_workers(FOUND, p) == {11: GOOD, 12: GOOD}
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_other_workers_than_declared(number: int, tmp_path: Path) -> None:
+    p = write(tmp_path, **{f"p{pid}": GOOD for pid in list(FOUND)[:number]})
+    says = rf"^{number} processes of demo.service have imported .* 2 are declared\. Deploy again"
+    with pytest.raises(verify.Failed, match=says):
+        verify.check_workers(FOUND, p)
+
+
+@pytest.mark.parametrize(
+    ("report", "changed", "says"),
+    [
+        (GOOD, {}, "2 workers, patched by gevent, TLS works, psycopg2 gives way"),
+        (
+            {**GOOD, "wait_callback": False},
+            {"psycogreen": False},
+            "2 workers, patched by gevent, TLS works, psycopg2 blocks",
+        ),
+        (
+            {"patched": False, "tls": "ok", "wait_callback": False},
+            {"patched": False, "psycogreen": False},
+            "2 workers, not patched, TLS works, psycopg2 blocks",
+        ),
+    ],
+)
+def test_workers_that_are_what_is_declared(
+    report: dict[str, Any], changed: dict[str, Any], says: str
+) -> None:
+    p = declared(**changed)
+    assert verify.check_reports({11: report, 12: report}, p) == says
+    without = {**report, "wait_callback": None}  # an application without psycopg2
+    assert verify.check_reports({11: report, 12: without}, p)
+
+
+@pytest.mark.parametrize(
+    ("changed", "report", "cause", "cure"),
+    [
+        ({}, {"patched": False}, "gevent has patched nothing in process 12", "app_module_gevent"),
+        (
+            {"patched": False, "psycogreen": False},
+            {},
+            "gevent has patched process 12, and gunicorn_gevent is declared not to be",
+            "Let app_module name",
+        ),
+        (
+            {},
+            {"tls": "RecursionError"},
+            "TLS context fails in process 12 with RecursionError",
+            "Patch first",
+        ),
+        (
+            {},
+            {"wait_callback": False},
+            "psycopg2 blocks the event loop in process 12",
+            "psycogreen.gevent.patch_psycopg()",
+        ),
+        (
+            {"psycogreen": False},
+            {},
+            "psycopg2 has a wait callback in process 12, and none is declared",
+            "Remove psycogreen",
+        ),
+    ],
+)
+def test_a_worker_that_is_not_what_is_declared(
+    changed: dict[str, Any], report: dict[str, Any], cause: str, cure: str
+) -> None:
+    p = declared(**changed)
+    right = {"patched": p["patched"], "tls": "ok", "wait_callback": p["psycogreen"]}
+    with pytest.raises(verify.Failed) as error:
+        verify.check_reports({11: right, 12: {**GOOD, **report}}, p)
+    assert cause in str(error.value)
+    assert cure in str(error.value)
+
+
+def test_requests_that_are_served_together() -> None:
+    with served_by(http.server.ThreadingHTTPServer) as bind:
+        says = together(bind, delay=1.5)
+    took = re.fullmatch(r"the HTTP client: 4 requests of 1.5 s at once took (\S+) s", says)
+    assert took
+    assert 1.5 <= float(took[1]) <= 3
+
+
+def test_requests_that_are_served_one_at_a_time() -> None:
+    with served_by(http.server.HTTPServer) as bind, pytest.raises(verify.Failed) as error:
+        together(bind, delay=0.3)
+    says = r"4 requests of 0\.3 s at once took \S+ s through the HTTP client\. Do this\."
+    assert re.fullmatch(says, str(error.value))
+
+
+def test_no_more_are_sent_than_the_server_takes() -> None:
+    with served_by(http.server.HTTPServer) as bind:
+        assert "1 requests of 1.5 s" in together(bind, delay=1.5, slots=1)
+
+
+def test_a_request_that_fails_is_shown() -> None:
+    with (
+        served_by(http.server.ThreadingHTTPServer) as bind,
+        pytest.raises(verify.Failed, match=r"^4 of 4 requests to /broken failed") as error,
+    ):
+        together(bind, http_path="/broken")
+    assert "the application says: /broken" in str(error.value)
+
+
+def test_what_has_no_path_is_not_asked() -> None:
+    says = "the HTTP client: not asked, for no path is declared"
+    assert together("127.0.0.1:1", http_path="") == says
+
+
+@contextmanager
+def unit(monkeypatch: pytest.MonkeyPatch, folder: Path, **shown: Any) -> Iterator[None]:
+    """Let systemd show a unit whose processes are those that a file in the folder lists."""
+    up = "/.." * len(Path("/sys/fs/cgroup").parts)
+    values = {"MainPID": os.getpid(), "ControlGroup": f"{up}{folder}", **shown}
+    text = "".join(f"{name}={value}\n" for name, value in values.items())
+    (folder / "cgroup.procs").write_text(f"{os.getppid()}\n{os.getpid()}\n{2**22 + 1}\n")
+    monkeypatch.setattr(verify, "run", lambda _command: text)
+    yield
+
+
+def test_the_units_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with unit(monkeypatch, tmp_path):
+        found = verify.processes("demo.service")
+    assert list(found) == [os.getpid(), os.getppid()]  # the main one first, and no dead one
+    assert "pytest" in found[os.getpid()]
+
+
+@pytest.mark.parametrize("shown", [{"MainPID": 0}, {"ControlGroup": "", "MainPID": 0}])
+def test_a_unit_that_does_not_run(
+    shown: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        unit(monkeypatch, tmp_path, **shown),
+        pytest.raises(verify.Failed, match=r"^demo\.service does not run\."),
+    ):
+        verify.processes("demo.service")
+
+
+def result(monkeypatch: pytest.MonkeyPatch, p: dict[str, Any]) -> dict[str, Any]:
+    """Run the module where the unit's processes are FOUND."""
+    monkeypatch.setattr(verify, "processes", lambda _unit: FOUND)
+    monkeypatch.setattr(verify, "journal", lambda _unit: "the journal says")
+    return greenrack_modules.run(verify, **p)
+
+
+def test_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with served_by(http.server.ThreadingHTTPServer) as bind:
+        p = {**write(tmp_path, p11=GOOD, p12=GOOD), "bind": bind, "slots": 3, "delay": 1.5}
+        found = result(monkeypatch, p)
+    assert found["changed"] is False
+    program, reports, client, database = found["said"]
+    assert program == "its main process is gunicorn"
+    assert reports.startswith("2 workers, ")
+    assert client.startswith("the HTTP client: 3 requests")
+    assert database.startswith("the database driver: 3 requests")
+
+
+def test_a_driver_that_is_meant_to_block_is_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocking = {**GOOD, "wait_callback": False}
+    p = {**write(tmp_path, p11=blocking, p12=blocking), "psycogreen": False, "http_path": ""}
+    said = result(monkeypatch, p)["said"]
+    assert said[-1] == "the database driver blocks, as psycogreen=false asks for: not measured"
+
+
+@pytest.mark.parametrize(
+    ("patched", "cure"), [(True, "set psycogreen: true"), (False, "look at DATABASE_POOL")]
+)
+def test_a_database_that_lets_one_through(
+    patched: bool, cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = {"patched": patched, "tls": "ok", "wait_callback": patched}
+    p = {**write(tmp_path, p11=report, p12=report), "patched": patched, "psycogreen": patched}
+    with served_by(http.server.HTTPServer) as bind:
+        found = result(monkeypatch, {**p, "bind": bind, "http_path": "", "slots": 3, "delay": 0.3})
+    assert found["failed"]
+    assert "through the database driver" in found["msg"]
+    assert cure in found["msg"]
+
+
+def test_workers_that_are_still_importing_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p = {**write(tmp_path, p11=GOOD), "http_path": "", "database_path": ""}
+    late = threading.Timer(1, write, [tmp_path], {"p12": GOOD})
+    late.start()
+    found = result(monkeypatch, p)
+    late.join()
+    assert found["said"][1].startswith("2 workers, ")
+
+
+def test_a_failure_ends_with_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "SETTLING", 0)
+    found = result(monkeypatch, write(tmp_path, p11=GOOD))
+    assert found["failed"]
+    assert found["msg"].startswith("gunicorn_gevent is not what runs: 1 processes of demo.service")
+    assert found["msg"].endswith("The end of its journal:\nthe journal says")

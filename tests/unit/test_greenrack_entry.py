@@ -1,0 +1,104 @@
+"""greenrack_entry imports the application's entry and reports what the process has become."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FILES = Path(__file__).parents[2] / "roles" / "app_server" / "files"
+PATCH = "from gevent import monkey; monkey.patch_all()\n"
+GREEN = "from psycogreen.gevent import patch_psycopg; patch_psycopg()\n"
+APPLICATION = "def app(environ, start_response): pass\n"
+
+# What a server does, and what becomes of it.
+IMPORT = """\
+import os
+import greenrack_entry
+import entry
+assert greenrack_entry.app is entry.app
+print(os.getpid())
+"""
+
+
+def imported(folder: Path, text: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Let a Python of its own import an entry through greenrack_entry."""
+    (folder / "entry.py").write_text(text + APPLICATION)
+    (folder / "run").mkdir()
+    own = {
+        "PYTHONPATH": f"{folder}:{FILES}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "GREENRACK_CALLABLE": "entry:app",
+        "RUNTIME_DIRECTORY": str(folder / "run"),
+    }
+    return subprocess.run(
+        [sys.executable, "-c", IMPORT],
+        cwd=folder,
+        env={**os.environ, **own, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def reported(folder: Path, text: str) -> dict[str, Any]:
+    """Return the report, the only file there is, named by the process."""
+    done = imported(folder, text)
+    assert done.returncode == 0, done.stderr
+    (report,) = (folder / "run").iterdir()
+    assert report.name == f"{done.stdout.strip()}.report"
+    return json.loads(report.read_text())
+
+
+def test_a_plain_entry(tmp_path: Path) -> None:
+    report = reported(tmp_path, "")
+    assert report == {"patched": False, "tls": "ok", "wait_callback": False}
+
+
+def test_a_plain_entry_with_an_http_client(tmp_path: Path) -> None:
+    assert reported(tmp_path, "import requests\n")["tls"] == "ok"
+
+
+def test_a_patched_entry(tmp_path: Path) -> None:
+    report = reported(tmp_path, PATCH + GREEN + "import requests\n")
+    assert report == {"patched": True, "tls": "ok", "wait_callback": True}
+
+
+def test_a_patched_entry_without_psycogreen(tmp_path: Path) -> None:
+    report = reported(tmp_path, PATCH)
+    assert report == {"patched": True, "tls": "ok", "wait_callback": False}
+
+
+@pytest.mark.parametrize("before", ["import ssl, urllib3", "import urllib3", "import requests"])
+def test_an_entry_that_patches_late(before: str, tmp_path: Path) -> None:
+    report = reported(tmp_path, f"{before}\n{PATCH}{GREEN}")
+    assert report == {"patched": True, "tls": "RecursionError", "wait_callback": True}
+
+
+def test_an_application_without_psycopg2(tmp_path: Path) -> None:
+    (tmp_path / "psycopg2.py").write_text("raise ImportError('there is none')\n")
+    assert reported(tmp_path, "") == {"patched": False, "tls": "ok", "wait_callback": None}
+
+
+def test_nothing_that_matters_comes_before_the_entry(tmp_path: Path) -> None:
+    early = "import sys\nassert not {'ssl', 'socket', 'threading', 'psycopg2'} & {*sys.modules}\n"
+    assert reported(tmp_path, early + PATCH)["patched"] is True
+
+
+def test_an_entry_that_fails_says_why_and_reports_nothing(tmp_path: Path) -> None:
+    done = imported(tmp_path, "raise RuntimeError('no database')\n")
+    assert done.returncode != 0
+    assert "RuntimeError: no database" in done.stderr
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_callable_that_is_not_there(tmp_path: Path) -> None:
+    done = imported(tmp_path, "", GREENRACK_CALLABLE="entry:application")
+    assert done.returncode != 0
+    assert "has no attribute 'application'" in done.stderr
+    assert list((tmp_path / "run").iterdir()) == []
