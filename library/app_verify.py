@@ -18,6 +18,7 @@ description:
   - Looks at the unit's processes, reads what each worker reported about itself (C(greenrack_entry)), and sends
     simultaneous requests that wait, which must come back in about the time of one.
   - Each failure names its cause and its cure.
+  - What has passed is not asked again until it is started again, or declared to be something else.
 options:
   unit: {description: The server's systemd unit, type: str, required: true}
   bind: {description: "Where it listens, ADDRESS:PORT or unix:PATH", type: str, required: true}
@@ -32,6 +33,8 @@ options:
   http_path: {description: "Path that waits upstream, {delay} in it; empty for none", type: str, default: ""}
   database_path: {description: "Path that waits in the database too; empty for none", type: str, default: ""}
   delay: {description: Seconds each of those requests waits, type: float, default: 1.0}
+  again: {description: Whether to ask also what has passed, type: bool, default: false}
+  passed: {description: Directory where it is noted what has passed, type: path, default: /run/greenrack}
 """
 
 RETURN = r"""
@@ -52,6 +55,8 @@ ARGUMENTS = {
     "http_path": {"type": "str", "default": ""},
     "database_path": {"type": "str", "default": ""},
     "delay": {"type": "float", "default": 1.0},
+    "again": {"type": "bool", "default": False},
+    "passed": {"type": "path", "default": "/run/greenrack"},
 }
 
 HTTP_AT_ONCE = 50
@@ -205,11 +210,28 @@ def verify(p):
     ]
 
 
+def this_start(p):
+    """Return what identifies this start of the unit, and what it is declared to be."""
+    shown = run(["systemctl", "show", "--property=InvocationID", p["unit"]])
+    return shown + json.dumps({**p, "again": None}, sort_keys=True)
+
+
+def verify_once(p):
+    """Run all checks, unless they were passed since the unit was started; return what they found."""
+    note, start = Path(p["passed"], p["unit"]), this_start(p)
+    if not p["again"] and note.exists() and note.read_text(encoding="utf-8") == start:
+        return ["it has passed since it was started, and is not asked again"]
+    said = verify(p)
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(start, encoding="utf-8")
+    return said
+
+
 def main():
     """Run the module."""
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     try:
-        said = verify(module.params)
+        said = verify_once(module.params)
     except (Failed, OSError, ValueError) as error:
         unit = module.params["unit"]
         module.fail_json(

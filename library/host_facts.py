@@ -22,6 +22,7 @@ description:
   - Faster than C(setup), and knows which systemd unit holds a listening port.
 options:
   paths: {description: Paths whose file systems' free space is wanted, type: list, elements: path, default: []}
+  directories: {description: Directories whose entries are wanted, type: list, elements: path, default: []}
 """
 
 RETURN = r"""
@@ -42,6 +43,7 @@ ansible_facts:
     users: {description: "Users of the host, {name: home directory}", type: dict}
     packages: {description: Debian packages that are installed, type: list}
     free_mb: {description: "Free MiB of each path's file system", type: dict}
+    entries: {description: "Names in each directory, none where there is no directory", type: dict}
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
 """
 
@@ -58,6 +60,11 @@ def free_mb(path):
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free // 2**20
+
+
+def entries(path):
+    """Return the names in a directory; none if there is no directory."""
+    return sorted(os.listdir(path)) if os.path.isdir(path) else []  # noqa: PTH112, PTH208
 
 
 def listening_inodes():
@@ -124,7 +131,11 @@ def system_python():
 def main():
     """Run the module."""
     module = AnsibleModule(
-        {"paths": {"type": "list", "elements": "path", "default": []}}, supports_check_mode=True
+        {
+            "paths": {"type": "list", "elements": "path", "default": []},
+            "directories": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
     )
     release = os_release()
     packages = installed()
@@ -141,6 +152,7 @@ def main():
         "packages": packages,
         "python_apt": "python3-apt" in packages,
         "free_mb": {path: free_mb(path) for path in module.params["paths"]},
+        "entries": {path: entries(path) for path in module.params["directories"]},
         "listeners": listeners(),
     }
     module.exit_json(changed=False, ansible_facts={"greenrack": facts})

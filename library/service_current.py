@@ -8,19 +8,28 @@ import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.greenrack_ask import NoAnswer, journal, wait_for_answer
 
 DOCUMENTATION = r"""
 module: service_current
 short_description: Make a systemd service run with the files as they are now
 description:
   - Enables and starts the service, and restarts or reloads it when one of its files, or its unit
-    file, is younger than the service's last start or reload.
+    file, is younger than the service's last start or reload. Then waits until it answers, if told where.
   - A handler is lost when the run that notified it is interrupted; the ages of the files are not.
 options:
   name: {description: "Name of the unit, such as nginx.service", type: str, required: true}
   restart_on: {description: Files a change of which takes a restart, type: list, elements: path, default: []}
   reload_on: {description: Files a change of which takes a reload, type: list, elements: path, default: []}
   check: {description: Command that must succeed before a restart or reload, type: list, elements: str, default: []}
+  answers:
+    description: Where it must answer 2xx itself, so that no proxy's answer is taken for its own.
+    type: dict
+    suboptions:
+      bind: {description: "ADDRESS:PORT or unix:PATH", type: str, required: true}
+      protocol: {description: What it speaks there, type: str, choices: [http, uwsgi], default: http}
+      path: {description: What is asked for, type: str, default: /healthz}
+      timeout: {description: Seconds until it must have answered, type: int, default: 30}
 """
 
 RETURN = r"""
@@ -33,6 +42,15 @@ ARGUMENTS = {
     "restart_on": {"type": "list", "elements": "path", "default": []},
     "reload_on": {"type": "list", "elements": "path", "default": []},
     "check": {"type": "list", "elements": "str", "default": []},
+    "answers": {
+        "type": "dict",
+        "options": {
+            "bind": {"type": "str", "required": True},
+            "protocol": {"type": "str", "choices": ["http", "uwsgi"], "default": "http"},
+            "path": {"type": "str", "default": "/healthz"},
+            "timeout": {"type": "int", "default": 30},
+        },
+    },
 }
 
 
@@ -121,14 +139,11 @@ def main():
         if not module.check_mode:
             for step in steps:
                 do(step, name, module.params["check"])
-    except Failed as error:
-        journal = subprocess.run(
-            ["journalctl", "--no-pager", "--lines=30", "--output=cat", f"--unit={name}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout
-        module.fail_json(msg=f"{error}\nThe end of its journal:\n{journal}", journal=journal)
+            if module.params["answers"]:
+                wait_for_answer(**module.params["answers"])
+    except (Failed, NoAnswer) as error:
+        told = journal(name)
+        module.fail_json(msg=f"{name}: {error}\nThe end of its journal:\n{told}", journal=told)
     module.exit_json(changed=bool(steps), did=steps)
 
 

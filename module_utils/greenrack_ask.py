@@ -8,6 +8,10 @@ import subprocess
 import time
 
 
+class NoAnswer(Exception):
+    """Nothing answered in time; says what was asked, and what came last."""
+
+
 def connect(bind, timeout):
     """Return a socket connected to `bind`."""
     if bind.startswith("unix:"):
@@ -65,6 +69,26 @@ def ask(bind, protocol, path, timeout):
     if len(words) < 2 or not words[0].startswith(b"HTTP/"):
         raise ValueError(f"no HTTP answer, but {answer[:80]!r}")
     return int(words[1]), answer.decode(errors="replace")
+
+
+def wait_for_answer(bind, protocol, path, timeout):
+    """Return the seconds until `path` was answered 2xx; raise NoAnswer after `timeout` seconds."""
+    start = time.monotonic()
+    said = "nothing"
+    while (left := start + timeout - time.monotonic()) > 0:
+        try:
+            status, answer = ask(bind, protocol, path, left)
+            if 200 <= status < 300:
+                return round(time.monotonic() - start, 3)
+            said = answer
+        except (OSError, ValueError) as error:
+            # The last question has little time, and what was answered before it says more.
+            cut = isinstance(error, socket.timeout) and said.startswith("HTTP/")
+            said = said if cut else f"{error}"
+        time.sleep(0.1)
+    raise NoAnswer(
+        f"it did not answer GET {path} with 2xx on {bind} within {timeout} s. Last answer: {said}"
+    )
 
 
 def journal(unit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import socket
 import ssl
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 SLOW_API = REPOSITORY / "app" / "slow_api" / "slow_api.py"
@@ -136,3 +138,31 @@ class ScriptedServer:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+
+class WaitingHandler(http.server.BaseHTTPRequestHandler):
+    """Answers after as many seconds as the path's end says; /broken with 500."""
+
+    def do_GET(self) -> None:
+        path, _, delay = self.path.partition("?delay=")
+        time.sleep(float(delay or 0))
+        self.send_response(500 if path == "/broken" else 200)
+        self.end_headers()
+        self.wfile.write(b"the application says: " + path.encode())
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
+
+
+@contextmanager
+def waiting_server(kind: type[http.server.HTTPServer]) -> Iterator[str]:
+    """Serve with WaitingHandler; give ADDRESS:PORT."""
+    server = kind(("127.0.0.1", 0), WaitingHandler)
+    thread = threading.Thread(target=server.serve_forever, args=[0.02])
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import greenrack_modules
 import pytest
+from demo_servers import waiting_server
 
 verify = greenrack_modules.load("app_verify")
 
@@ -42,33 +42,6 @@ def write(folder: Path, **reports: dict[str, Any]) -> dict[str, Any]:
     for pid, report in reports.items():
         (folder / f"{pid[1:]}.report").write_text(json.dumps(report))
     return declared(reports=str(folder))
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers after as many seconds as the path's end says; /broken with 500."""
-
-    def do_GET(self) -> None:
-        path, _, delay = self.path.partition("?delay=")
-        time.sleep(float(delay or 0))
-        self.send_response(500 if path == "/broken" else 200)
-        self.end_headers()
-        self.wfile.write(b"the application says: " + path.encode())
-
-    def log_message(self, *_arguments: Any) -> None:
-        pass
-
-
-@contextmanager
-def served_by(kind: type[http.server.HTTPServer]) -> Iterator[str]:
-    server = kind(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=[0.02])
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def together(bind: str, **changed: Any) -> str:
@@ -176,7 +149,7 @@ def test_a_worker_that_is_not_what_is_declared(
 
 
 def test_requests_that_are_served_together() -> None:
-    with served_by(http.server.ThreadingHTTPServer) as bind:
+    with waiting_server(http.server.ThreadingHTTPServer) as bind:
         says = together(bind, delay=1.5)
     took = re.fullmatch(r"the HTTP client: 4 requests of 1.5 s at once took (\S+) s", says)
     assert took
@@ -184,20 +157,20 @@ def test_requests_that_are_served_together() -> None:
 
 
 def test_requests_that_are_served_one_at_a_time() -> None:
-    with served_by(http.server.HTTPServer) as bind, pytest.raises(verify.Failed) as error:
+    with waiting_server(http.server.HTTPServer) as bind, pytest.raises(verify.Failed) as error:
         together(bind, delay=0.3)
     says = r"4 requests of 0\.3 s at once took \S+ s through the HTTP client\. Do this\."
     assert re.fullmatch(says, str(error.value))
 
 
 def test_no_more_are_sent_than_the_server_takes() -> None:
-    with served_by(http.server.HTTPServer) as bind:
+    with waiting_server(http.server.HTTPServer) as bind:
         assert "1 requests of 1.5 s" in together(bind, delay=1.5, slots=1)
 
 
 def test_a_request_that_fails_is_shown() -> None:
     with (
-        served_by(http.server.ThreadingHTTPServer) as bind,
+        waiting_server(http.server.ThreadingHTTPServer) as bind,
         pytest.raises(verify.Failed, match=r"^4 of 4 requests to /broken failed") as error,
     ):
         together(bind, http_path="/broken")
@@ -242,11 +215,12 @@ def result(monkeypatch: pytest.MonkeyPatch, p: dict[str, Any]) -> dict[str, Any]
     """Run the module where the unit's processes are FOUND."""
     monkeypatch.setattr(verify, "processes", lambda _unit: FOUND)
     monkeypatch.setattr(verify, "journal", lambda _unit: "the journal says")
-    return greenrack_modules.run(verify, **p)
+    monkeypatch.setattr(verify, "run", lambda _command: "InvocationID=1")
+    return greenrack_modules.run(verify, **{"passed": f"{p['reports']}/passed", **p})
 
 
 def test_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with served_by(http.server.ThreadingHTTPServer) as bind:
+    with waiting_server(http.server.ThreadingHTTPServer) as bind:
         p = {**write(tmp_path, p11=GOOD, p12=GOOD), "bind": bind, "slots": 3, "delay": 1.5}
         found = result(monkeypatch, p)
     assert found["changed"] is False
@@ -255,6 +229,19 @@ def test_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert reports.startswith("2 workers, ")
     assert client.startswith("the HTTP client: 3 requests")
     assert database.startswith("the database driver: 3 requests")
+
+
+def test_what_has_passed_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p = {**write(tmp_path, p11=GOOD, p12=GOOD), "http_path": "", "database_path": ""}
+    once = ["it has passed since it was started, and is not asked again"]
+    assert [len(result(monkeypatch, p)["said"]) for _ in range(2)] == [4, 1]
+    assert result(monkeypatch, p)["said"] == once
+    assert result(monkeypatch, {**p, "again": True})["said"] != once
+    assert result(monkeypatch, {**p, "slots": 7})["said"] != once
+    write(tmp_path, p11={**GOOD, "patched": False})
+    assert result(monkeypatch, {**p, "again": True})["failed"]
 
 
 def test_a_driver_that_is_meant_to_block_is_not_measured(
@@ -274,7 +261,7 @@ def test_a_database_that_lets_one_through(
 ) -> None:
     report = {"patched": patched, "tls": "ok", "wait_callback": patched}
     p = {**write(tmp_path, p11=report, p12=report), "patched": patched, "psycogreen": patched}
-    with served_by(http.server.HTTPServer) as bind:
+    with waiting_server(http.server.HTTPServer) as bind:
         found = result(monkeypatch, {**p, "bind": bind, "http_path": "", "slots": 3, "delay": 0.3})
     assert found["failed"]
     assert "through the database driver" in found["msg"]

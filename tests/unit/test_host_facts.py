@@ -121,7 +121,9 @@ def test_installed_packages() -> None:
 
 
 def test_the_whole_answer(port: int) -> None:
-    result = greenrack_modules.run(facts, paths=["/", "/var/not/there"])
+    result = greenrack_modules.run(
+        facts, paths=["/", "/var/not/there"], directories=["/usr", "/not/there"]
+    )
     known = result["ansible_facts"]["greenrack"]
     assert result["changed"] is False
     assert known["machine"] == platform.machine()
@@ -129,6 +131,8 @@ def test_the_whole_answer(port: int) -> None:
     assert known["systemd"] == Path("/run/systemd/system").is_dir()
     assert known["python_apt"] == ("python3-apt" in known["packages"])
     assert str(port) in known["listeners"]
+    assert {"bin", "lib"} <= set(known["entries"]["/usr"])
+    assert known["entries"]["/not/there"] == []
     assert known["free_mb"].keys() == {"/", "/var/not/there"}
     said = 'source /etc/os-release; echo "$ID|$VERSION_ID|$VERSION_CODENAME"'
     system = subprocess.run(["bash", "-c", said], capture_output=True, text=True).stdout.strip()
