@@ -4,7 +4,7 @@ VENV := .venv
 PLAY := $(VENV)/bin/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup demo test bench-deploy lint lab-up lab-down lab-status lock
+.PHONY: help setup demo test bench-deploy bench-modes lint lab-up lab-down lab-status lock
 
 help: ## What can be typed here
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -22,6 +22,9 @@ test: setup ## Every check there is
 
 bench-deploy: setup ## Time the lab, a first deploy, a run without a change and the tutorial's load
 	./bin/bench-deploy
+
+bench-modes: setup ## Measure every mode beside the tutorial's profile of it (about 15 minutes)
+	./bin/bench-modes
 
 lint: setup ## ansible-lint and ruff
 	ansible-lint --offline

@@ -2,7 +2,8 @@
 
 Required keys: engine, workload, server, command, url, requests, concurrency, delay (seconds).
 Optional keys: slots (requests the server can hold at once), round, variant (a switch, or the name
-of a duplicate), facts (an object, stored as it is: hardware, kernel, packages, settings).
+of a duplicate), app (what each of the application's hosts used), facts (an object, stored as it
+is: hardware, kernel, packages, settings).
 """
 
 import json
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BadInput
+
+# What an application's host used during a run: seconds of CPU, bytes of memory.
+USE = ("cpu_seconds", "memory_before", "memory_peak")
 
 # Names become file names, joined by dots, so neither a dot nor a slash may be in them.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
@@ -34,6 +38,10 @@ def _is_seconds(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value) and value >= 0
 
 
+def _is_use(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_seconds(value.get(key)) for key in USE)
+
+
 _NAMES = "a name of letters, digits, _ and -, at most 60"
 _COUNTS = "a whole number from 1, without quotes"
 _REQUIRED: dict[str, tuple[Callable[[Any], bool], str, str]] = {
@@ -50,6 +58,11 @@ _OPTIONAL: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "slots": (_is_count, _COUNTS + ", or null if not known", "400"),
     "round": (_is_count, _COUNTS, "1"),
     "variant": (_is_name, _NAMES, '"duplicate"'),
+    "app": (
+        lambda value: isinstance(value, list) and all(map(_is_use, value)),
+        f"a list of objects with the numbers {', '.join(USE)}",
+        '[{"cpu_seconds": 1.5, "memory_before": 50000000, "memory_peak": 80000000}]',
+    ),
     "facts": (lambda value: isinstance(value, dict), "an object", '{"cores": 2}'),
 }
 

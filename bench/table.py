@@ -2,11 +2,12 @@
 
 from typing import Any
 
-_HEAD = (
-    "round server workload engine requests failed seconds req/s ceiling %ceiling p50 p95 p99 max"
-)
+_HEAD = "round server workload engine requests failed seconds req/s ceiling %ceiling p50 p95 p99 max cpu memory"
 _LEFT = 4  # columns of text, the rest are numbers and stand to the right
-LEGEND = "latencies in seconds (and as multiples of the delay); - : not known, or too few requests"
+LEGEND = (
+    "latencies in seconds (and as multiples of the delay); cpu: the application's ms a request; "
+    "memory: its KB a request in flight; - : not known, or too few requests"
+)
 
 
 def session_table(results: list[tuple[str, dict[str, Any]]]) -> str:
@@ -46,7 +47,17 @@ def _row(name: str, doc: dict[str, Any]) -> list[str]:
         _number(limit["requests_per_second"], 1),
         _number(limit["percent"], 1),
         *(_latency(latency[key], cell["delay"]) for key in ("p50", "p95", "p99", "max")),
+        *_used(cell),
     ]
+
+
+def _used(cell: dict[str, Any]) -> list[str]:
+    hosts = cell.get("app")
+    if not hosts:
+        return ["-", "-"]
+    cpu = sum(host["cpu_seconds"] for host in hosts) / cell["requests"]
+    grown = sum(host["memory_peak"] - host["memory_before"] for host in hosts) / cell["concurrency"]
+    return [f"{1000 * cpu:.2f}", f"{grown / 1000:.0f}"]
 
 
 def _number(value: float | None, digits: int) -> str:

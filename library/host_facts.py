@@ -43,6 +43,7 @@ ansible_facts:
     users: {description: "Users of the host, {name: home directory}", type: dict}
     packages: {description: Debian packages that are installed, type: list}
     free_mb: {description: "Free MiB of each path's file system", type: dict}
+    somaxconn: {description: The longest queue of connections a socket may have, type: int}
     entries: {description: "Names in each directory, none where there is no directory", type: dict}
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
 """
@@ -152,6 +153,7 @@ def main():
         "packages": packages,
         "python_apt": "python3-apt" in packages,
         "free_mb": {path: free_mb(path) for path in module.params["paths"]},
+        "somaxconn": int(Path("/proc/sys/net/core/somaxconn").read_text("ascii")),
         "entries": {path: entries(path) for path in module.params["directories"]},
         "listeners": listeners(),
     }

@@ -74,7 +74,9 @@ def run(*command):
     """Run a command and return what it printed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Failed(f"'{' '.join(command)}' failed: {(done.stderr or done.stdout).strip()}")
+        raise Failed(
+            f"cannot be managed: '{' '.join(command)}' failed: {(done.stderr or done.stdout).strip()}"
+        )
     return done.stdout
 
 
@@ -143,7 +145,7 @@ def main():
                 wait_for_answer(**module.params["answers"])
     except (Failed, NoAnswer) as error:
         told = journal(name)
-        module.fail_json(msg=f"{name}: {error}\nThe end of its journal:\n{told}", journal=told)
+        module.fail_json(msg=f"{name} {error}\nThe end of its journal:\n{told}", journal=told)
     module.exit_json(changed=bool(steps), did=steps)
 
 

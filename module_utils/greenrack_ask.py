@@ -87,7 +87,7 @@ def wait_for_answer(bind, protocol, path, timeout):
             said = said if cut else f"{error}"
         time.sleep(0.1)
     raise NoAnswer(
-        f"it did not answer GET {path} with 2xx on {bind} within {timeout} s. Last answer: {said}"
+        f"did not answer GET {path} with 2xx on {bind} within {timeout} s. Last answer: {said}"
     )
 
 

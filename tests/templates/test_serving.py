@@ -51,7 +51,7 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
     assert f"{min(10, workers * each)} requests of 1.5 s at once" in waits
 
 
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize("kind", ["tcp"])
 @pytest.mark.parametrize(("mode", "protocol"), GRACEFUL)
 def test_a_stop_lets_requests_end(mode: str, protocol: str, bind: str, folder: Path) -> None:
     answers: list[Any] = []

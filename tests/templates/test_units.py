@@ -96,6 +96,7 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
         "GREENRACK_CALLABLE": MODES[mode].entry,
         "GREENRACK_MODE": mode,
         "GREENRACK_SLOTS": str(workers * each),
+        "GREENRACK_VARIANT": "" if profile == "default" else profile,
     }
     service = parsed(unit)["Service"]
     assert service["Type"] == "exec"

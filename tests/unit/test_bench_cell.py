@@ -40,6 +40,7 @@ def test_a_good_cell_is_returned_as_it_is(tmp_path, extra):
         (json.dumps(CELL | {"workload": "../etc"}), '"workload" is "../etc"'),
         (json.dumps(CELL | {"server": "a.b"}), '"server" is "a.b"'),
         (json.dumps(CELL | {"facts": 1}), '"facts" is 1'),
+        (json.dumps(CELL | {"app": [{"cpu_seconds": 1}]}), '"app" is '),
         (json.dumps(CELL | {"slot": 50}), "not part of a cell: slot"),
         (json.dumps(CELL | {"requests": 4}), "concurrency 200 is above requests 4"),
         ("[]", "not part of a cell: no object"),

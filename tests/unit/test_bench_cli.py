@@ -194,3 +194,10 @@ def test_a_directory_without_results_is_told(tmp_path, capsys, command):
     assert main([command, str(tmp_path)]) == 2
     assert main([command, str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.count("  type:  python -m bench") == 2
+
+
+def test_what_the_application_used_is_told_for_one_request(session, capsys):
+    use = {"cpu_seconds": 0.02, "memory_before": 10**7, "memory_peak": 10**7 + 25_000}
+    assert record(session, app=[use, use]) == 0
+    line = capsys.readouterr().out.splitlines()[2]
+    assert line.split()[-2:] == ["2.00", "10"]  # ms of 20 requests, KB of 5 in flight

@@ -133,6 +133,7 @@ def test_the_whole_answer(port: int) -> None:
     assert str(port) in known["listeners"]
     assert {"bin", "lib"} <= set(known["entries"]["/usr"])
     assert known["entries"]["/not/there"] == []
+    assert known["somaxconn"] >= 128
     assert known["free_mb"].keys() == {"/", "/var/not/there"}
     said = 'source /etc/os-release; echo "$ID|$VERSION_ID|$VERSION_CODENAME"'
     system = subprocess.run(["bash", "-c", said], capture_output=True, text=True).stdout.strip()
