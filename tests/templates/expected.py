@@ -30,6 +30,7 @@ MODES = {
     "gunicorn_gevent": Mode("gunicorn", HTTP, PATCHED, sizes((2, 1000), (1, 1000))),
     "uwsgi_sync": Mode("uwsgi", UWSGI, PLAIN, sizes((2, 200), (4, 50))),
     "uwsgi_gevent": Mode("uwsgi", UWSGI, PATCHED, sizes((2, 1000), (2, 2000))),
+    "waitress": Mode("waitress", ["http"], PLAIN, sizes((1, 400), (1, 400))),
 }
 
 # A mode and a protocol it speaks.

@@ -91,3 +91,17 @@ def test_what_makes_no_sense_is_refused(chosen: dict[str, Any], parts: list[str]
 def test_all_that_is_wrong_is_said_at_once() -> None:
     chosen = {"profile": "biggest", "protocol": "uwsgi", "app_socket": "pipe", "psycogreen": True}
     assert len(wrong(server="devserver", **chosen)) == 4
+
+
+@pytest.mark.parametrize(
+    ("mode", "chosen", "told"),
+    [
+        ("waitress", {"app_workers": "4"}, "waitress is one process, and app_workers is 4"),
+        ("devserver", {"app_concurrency": "9"}, "takes one request at a time"),
+        ("devserver", {"app_workers": "1", "app_concurrency": "1"}, ""),
+        ("gunicorn_sync", {"app_workers": "4", "app_concurrency": "9"}, ""),
+    ],
+)
+def test_a_size_a_mode_cannot_have_is_refused(mode, chosen, told) -> None:
+    refused = wrong(server=mode, **chosen)
+    assert told in refused[0] if told else refused == [], refused
