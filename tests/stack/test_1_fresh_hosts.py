@@ -3,9 +3,10 @@
 import pytest
 
 
-def test_dry_run_on_fresh_hosts(lab):
+@pytest.mark.parametrize("switches", [[], ["-e", "pooler=true"]], ids=["plain", "pooler"])
+def test_dry_run_on_fresh_hosts(lab, switches):
     before = lab.disks()
-    run = lab.play("site.yml", "--check", "--diff")
+    run = lab.play("site.yml", "--check", "--diff", *switches)
     assert run.code == 0, run.output
     assert sum(run.changed.values()) > 0, run.output  # it says what it would do
     assert lab.disks() == before
