@@ -98,13 +98,19 @@ def since(unit, moment):
     return time.time() - age
 
 
+def unread(unit, paths):
+    """Return the drop-ins among the paths that systemd has not read; in a new directory it overlooks them."""
+    there = [path for path in paths if ".service.d/" in path and os.path.exists(path)]  # noqa: PTH110
+    return [path for path in there if path not in unit["DropInPaths"].split()]
+
+
 def wanted(unit, restart_on, reload_on):
     """Return the verb that brings the unit up to date, or None."""
     if unit["ActiveState"] not in ("active", "reloading"):
         return "start"
     own = [unit["FragmentPath"], *unit["DropInPaths"].split()]
     # It read its files after it began to start; a reload, which changes the state, does not count.
-    if changed_at([*own, *restart_on]) > since(unit, "InactiveExit"):
+    if unread(unit, restart_on) or changed_at([*own, *restart_on]) > since(unit, "InactiveExit"):
         return "restart"
     return "reload" if changed_at(reload_on) > since(unit, "StateChange") else None
 
@@ -112,7 +118,8 @@ def wanted(unit, restart_on, reload_on):
 def plan(unit, params):
     """Return what has to be done, in order."""
     steps = []
-    if unit["NeedDaemonReload"] == "yes" or unit["LoadState"] == "not-found":
+    overlooked = unit["NeedDaemonReload"] == "yes" or unread(unit, params["restart_on"])
+    if overlooked or unit["LoadState"] == "not-found":
         steps.append("reload-units")
     if unit["UnitFileState"] not in ("enabled", "enabled-runtime", "static", "alias"):
         steps.append("enable")

@@ -3,9 +3,10 @@
 import pytest
 
 
-def test_dry_run_on_fresh_hosts(lab):
+@pytest.mark.parametrize("switches", [[], ["-e", "pooler=true"]], ids=["plain", "pooler"])
+def test_dry_run_on_fresh_hosts(lab, switches):
     before = lab.disks()
-    run = lab.play("site.yml", "--check", "--diff")
+    run = lab.play("site.yml", "--check", "--diff", *switches)
     assert run.code == 0, run.output
     assert sum(run.changed.values()) > 0, run.output  # it says what it would do
     assert lab.disks() == before
@@ -34,6 +35,19 @@ REFUSALS = {
     "no such schema": (["app_schema=/nope.sql"], ["'/nope.sql' is no file"]),
     "address that is a name": (["service_address=app1"], ["'app1'", "is no IPv4 address"]),
     "empty server mode": (["server="], ["no server mode ''", "Valid are"]),
+    "more connections than the database has": (
+        ["app_workers=2", "app_database_pool=46"],
+        ["open 92 connections", "grants 90", "app_database_pool=45", "pooler=true"],
+    ),
+    "more connections than the pooler takes": (
+        ["pooler=true", "app_workers=2", "app_database_pool=1001"],
+        ["open 2002 connections", "app_database_pool=1000", "pgbouncer_max_client_conn=2002"],
+    ),
+    "pooler with more connections than the database has": (
+        ["pooler=true", "pgbouncer_pool_size=91"],
+        ["pgbouncer_pool_size 91", "grants 90", "pgbouncer_pool_size=90"],
+    ),
+    "pooler neither on nor off": (["pooler=ture"], ["'ture' is not a valid boolean"]),
     "no such choice": (["nginx_protocol=ftp"], ["nginx_protocol", "http", "uwsgi"]),
 }
 
@@ -87,6 +101,15 @@ def test_port_of_somebody_else_is_refused(lab):
         refused(lab, ["proxy1", "Port 80 is taken by squatter.service", "ss -ltnp"])
     finally:
         lab.run("proxy1", "systemctl stop squatter.service")
+
+
+def test_port_of_the_poolers_that_somebody_has_is_refused(lab):
+    lab.run("db1", "systemd-run --unit=squatter python3 -m http.server 6432")
+    try:
+        lab.run("db1", "until ss -ltn | grep -q :6432; do sleep 0.1; done")
+        refused(lab, ["db1", "Port 6432 is taken by squatter.service"], "-e", "pooler=true")
+    finally:
+        lab.run("db1", "systemctl stop squatter.service")
 
 
 def test_host_that_is_off_is_refused_and_can_be_brought_back(lab):

@@ -23,7 +23,9 @@ def test_dry_run_after_the_deploy_would_change_nothing(deployed):
     assert sum(run.changed.values()) == 0, run.output
 
 
-@pytest.mark.parametrize("tag", ["postgresql", "slow_api", "app_release", "app_server", "nginx"])
+@pytest.mark.parametrize(
+    "tag", ["postgresql", "pgbouncer", "slow_api", "app_release", "app_server", "nginx"]
+)
 def test_every_tag_works_alone(deployed, tag):
     run = deployed.play("site.yml", "--tags", tag)
     assert run.code == 0, run.output

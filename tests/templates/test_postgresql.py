@@ -18,9 +18,11 @@ COMMENT ON TABLE orders IS '100 % of them';  -- the last line is a comment
 SHOP = {"postgresql_database": "shop", "postgresql_user": "shop"}
 
 
-def test_who_may_log_in(cluster: demo_postgres.Cluster) -> None:
+@pytest.mark.parametrize("pooled", [False, True])
+def test_who_may_log_in(cluster: demo_postgres.Cluster, pooled: bool) -> None:
     clients = ["10.0.0.21", "10.0.0.22"]
-    hba = render("postgresql", "pg_hba.conf.j2", postgresql_clients=clients, **SHOP)
+    given = {"postgresql_clients": clients, "postgresql_pooled": pooled, **SHOP}
+    hba = render("postgresql", "pg_hba.conf.j2", **given)
     # The view shows the file as it is now; the server goes on with the one it has loaded.
     path = cluster.folder / "data" / "pg_hba.conf"
     before = path.read_text()
@@ -35,6 +37,7 @@ def test_who_may_log_in(cluster: demo_postgres.Cluster) -> None:
     host, whole = "255.255.255.255", ["shop"]
     assert rules == [
         ("local", ["all"], ["postgres"], None, None, "peer", None),
+        *[("local", whole, whole, None, None, "scram-sha-256", None)] * pooled,
         *(("host", whole, whole, client, host, "scram-sha-256", None) for client in clients),
     ]
 

@@ -79,6 +79,15 @@ def test_its_own_unit_file_takes_a_restart(old: str, new: str) -> None:
     assert service.plan(unit(FragmentPath=old, DropInPaths=f"{old} {new}"), NOTHING) == ["restart"]
 
 
+def test_a_drop_in_that_systemd_overlooked_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "web.service.d"
+    folder.mkdir()
+    path = written(folder / "limits.conf", 1000)
+    wanted = {"restart_on": [path], "reload_on": []}
+    assert service.plan(unit(), wanted) == ["reload-units", "restart"]
+    assert service.plan(unit(DropInPaths=path), wanted) == []
+
+
 def test_a_file_that_is_not_there_is_no_reason(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone")
     assert service.plan(unit(), {"restart_on": [gone], "reload_on": [gone]}) == []

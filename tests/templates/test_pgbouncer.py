@@ -1,0 +1,146 @@
+"""PgBouncer's configuration as rendered, read the way PgBouncer reads it; and the budget of connections."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from typing import Any
+
+import pytest
+from render import evaluate, of_role, render
+
+SHOP: dict[str, Any] = {
+    "pgbouncer_database": "shop",
+    "pgbouncer_user": "shop",
+    "pgbouncer_password": "secret",
+}
+
+
+def read(**given: Any) -> configparser.ConfigParser:
+    ini = configparser.ConfigParser(interpolation=None, strict=True)
+    ini.read_string(render("pgbouncer", "pgbouncer.ini.j2", **SHOP, **given))
+    return ini
+
+
+def test_it_hands_out_connections_a_transaction_long() -> None:
+    ini = read(pgbouncer_listen_address="10.0.0.41", pgbouncer_port=6433, pgbouncer_pool_size=7)
+    assert dict(ini["databases"]) == {"shop": "host=/var/run/postgresql port=5432 dbname=shop"}
+    settings = ini["pgbouncer"]
+    assert (settings["listen_addr"], settings["listen_port"]) == ("10.0.0.41", "6433")
+    assert settings["pool_mode"] == "transaction"
+    assert (settings["default_pool_size"], settings["max_db_connections"]) == ("7", "7")
+    assert settings["unix_socket_mode"] == "0700"
+
+
+def test_every_wait_has_an_end() -> None:
+    settings = read(app_database_timeout=3, app_timeout=20)["pgbouncer"]
+    waits = ["query_wait_timeout", "server_connect_timeout", "client_login_timeout"]
+    assert [settings[name] for name in waits] == ["3", "3", "3"]
+    assert settings["query_timeout"] == "20"
+    assert read()["pgbouncer"]["query_wait_timeout"] == "5"
+
+
+def test_who_may_log_in() -> None:
+    rules = render("pgbouncer", "hba.conf.j2", pgbouncer_clients=["10.0.0.21", "10.0.0.22"], **SHOP)
+    said = [line.split() for line in rules.splitlines() if line and line[0] != "#"]
+    assert said == [["host", "shop", "shop", f"10.0.0.{n}/32", "scram-sha-256"] for n in (21, 22)]
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "secret",
+        'quo"te',
+        '"',
+        '""',
+        "it's",
+        "100 %",
+        "$HOME",
+        "back\\slash",
+        "{a} {# b",
+        "ü€",
+        "a;b",
+    ],
+)
+def test_a_password_survives(password: str) -> None:
+    given = {**SHOP, "pgbouncer_password": password}
+    (line,) = render("pgbouncer", "userlist.txt.j2", **given).splitlines()
+    # PgBouncer reads two quoted strings, in which a quote is written twice and nothing else is special.
+    found = re.fullmatch(r'"((?:[^"]|"")*)" "((?:[^"]|"")*)"', line)
+    assert found, line
+    assert [part.replace('""', '"') for part in found.groups()] == ["shop", password]
+
+
+def test_it_may_open_a_descriptor_for_each_client() -> None:
+    given = {"pgbouncer_max_client_conn": "3000", "pgbouncer_pool_size": "50"}
+    lines = render("pgbouncer", "greenrack.conf.j2", **SHOP, **given).splitlines()
+    assert "LimitNOFILE=3150" in lines
+    assert "TimeoutStopSec=35" in lines
+
+
+def refused(workers: list[int], pool: int, **database: Any) -> list[str]:
+    """Return what is said about hosts with so many workers, and a pool for each."""
+    hosts = {f"app{n}": {"app_server_processes": str(number)} for n, number in enumerate(workers)}
+    parts = [
+        {"group": "database", "hosts": ["db1"], "roles": ["postgresql"]},
+        {"group": "app", "hosts": list(hosts), "roles": ["app_server"]},
+    ]
+    return evaluate(
+        "preflight",
+        "__preflight_budget_wrong",
+        preflight_parts=parts,
+        preflight_database_pool=str(pool),
+        hostvars={"db1": database, **hosts},
+    )
+
+
+@pytest.mark.parametrize(
+    ("workers", "pool", "database"),
+    [
+        ([2], 45, {}),
+        ([4, 5], 10, {}),
+        ([2], 90, {"postgresql_max_connections": "190"}),
+        ([2], 1000, {"pgbouncer_enabled": "true"}),
+        ([64], 10, {"pgbouncer_enabled": True}),
+    ],
+)
+def test_connections_that_fit(workers: list[int], pool: int, database: dict[str, Any]) -> None:
+    assert refused(workers, pool, **database) == []
+
+
+@pytest.mark.parametrize(
+    ("workers", "pool", "database", "parts"),
+    [
+        ([2], 46, {}, ["open 92", "grants 90", "at most 45", "-e app_database_pool=45,"]),
+        ([4, 6], 10, {}, ["10 workers on 2 host(s)", "open 100", "-e app_database_pool=9,"]),
+        ([91], 1, {}, ["less than one", "-e postgresql_max_connections=101", "pooler=true"]),
+        (
+            [2],
+            1001,
+            {"pgbouncer_enabled": True},
+            ["accepts pgbouncer_max_client_conn 2000", "-e app_database_pool=1000,", "conn=2002"],
+        ),
+        (
+            [2],
+            10,
+            {"pgbouncer_enabled": True, "postgresql_max_connections": 60},
+            ["pgbouncer_pool_size 80", "grants 50", "-e pgbouncer_pool_size=50,", "connections=90"],
+        ),
+    ],
+)
+def test_connections_that_do_not_fit(
+    workers: list[int], pool: int, database: dict[str, Any], parts: list[str]
+) -> None:
+    (says,) = refused(workers, pool, **database)
+    assert [part for part in parts if part not in says] == [], says
+
+
+def test_the_budget_knows_the_roles_defaults() -> None:
+    """Nobody else sees a role's defaults: preflight repeats them."""
+    known = {**of_role("postgresql", "defaults"), **of_role("pgbouncer", "defaults")}
+    for name, variable in {
+        "__preflight_max_connections": "postgresql_max_connections",
+        "__preflight_pool_size": "pgbouncer_pool_size",
+        "__preflight_max_clients": "pgbouncer_max_client_conn",
+    }.items():
+        assert int(evaluate("preflight", name, __preflight_database={})) == known[variable]
