@@ -130,4 +130,4 @@ def test_the_backends_and_their_limit(overrides: dict[str, Any], servers: list[s
 def test_connections_are_matched_by_file_descriptors() -> None:
     text = render("nginx", "nginx.conf.j2", nginx_worker_connections=5000)
     assert "worker_connections 5000;" in text
-    assert "worker_rlimit_nofile 10000;" in text
+    assert "worker_rlimit_nofile 6024;" in text
