@@ -121,6 +121,8 @@ def test_benchmark_stores_what_it_measured(deployed, tmp_path):
         "benchmark_results": str(tmp_path),
         "benchmark_session": "s1",
     }
+    # As an interrupted run leaves it.
+    deployed.run("app1", "systemd-run --unit=greenrack-watch sleep 600")
     run = deployed.play("playbooks/benchmark.yml", "-e", json.dumps(variables))
     assert run.code == 0, run.output
     stored = [json.loads(path.read_text()) for path in sorted((tmp_path / "s1").glob("*.json"))]
