@@ -131,6 +131,7 @@ def test_benchmark_stores_what_it_measured(deployed, tmp_path):
         assert (doc["counts"]["succeeded"], doc["counts"]["failed"]) == (60, 0), doc
         assert doc["cell"]["server"] == "uwsgi_gevent"
         assert 0 < doc["ceiling"]["percent"] <= 101, doc
+        assert doc["cell"]["app"][0]["cpu_seconds"] > 0, doc
     assert "uwsgi_gevent" in run.output
 
 

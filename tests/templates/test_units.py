@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from expected import GIVEN, MODES, SPOKEN
-from render import BINDS, evaluate, of_bind, of_mode, render
+from render import BINDS, evaluate, of_bind, of_mode, of_role, render
 
 # Seconds a request may take.
 TIMEOUTS = [0.5, 30, 120]
@@ -120,3 +120,8 @@ def test_the_slow_api_is_given_time_for_its_longest_delay(longest: float) -> Non
     unit = parsed(render("slow_api", "slow-api.service.j2", slow_api_max_delay=longest))
     assert f"--max-delay {longest}" in unit["Service"]["ExecStart"]
     assert int(unit["Service"]["TimeoutStopSec"]) > longest
+
+
+def test_preflight_knows_the_roles_queue() -> None:
+    default = of_role("app_server", "defaults")["app_server_backlog"]
+    assert int(evaluate("preflight", "__preflight_backlog")) == default
