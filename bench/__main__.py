@@ -1,16 +1,18 @@
-"""The command line: `python -m bench record | show | list`.
+"""The command line: `python -m bench record | show | summary | list`.
 
 Exit code 0: done; 1: damaged files were found, the rest is shown; 2: bad input, nothing done.
 """
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.cell import cell_name, read_cell
 from bench.errors import BadInput
 from bench.result import build_result
 from bench.store import read_session, write_result
+from bench.summary import summary_table
 from bench.table import aligned, session_table
 
 
@@ -29,6 +31,15 @@ def record(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Print the table of one session."""
+    return _session(args, session_table)
+
+
+def summary(args: argparse.Namespace) -> int:
+    """Print one session's table of cells, each summed up over its rounds."""
+    return _session(args, lambda results: summary_table(results, args.against))
+
+
+def _session(args: argparse.Namespace, table: Callable[[list], str]) -> int:
     results, damaged = read_session(_directory(args.session))
     if not results and not damaged:
         raise BadInput(
@@ -37,7 +48,7 @@ def show(args: argparse.Namespace) -> int:
             f"python -m bench list {args.session}",
         )
     if results:
-        print(session_table(results))
+        print(table(results))
     return _tell(damaged)
 
 
@@ -83,7 +94,7 @@ def _tell(damaged: list[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser; each command sets `run`, the function above that does it."""
     top = argparse.ArgumentParser(prog="python -m bench", description="Load-test results.")
-    commands = top.add_subparsers(required=True, metavar="record | show | list")
+    commands = top.add_subparsers(required=True, metavar="record | show | summary | list")
     one = commands.add_parser("record", help="store one run of a load engine")
     one.add_argument("--session", type=Path, required=True, help="results/<UTC time stamp>")
     one.add_argument("--cell", type=Path, required=True, help="the run's description, JSON")
@@ -93,6 +104,10 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("show", help="print a session as a table")
     one.add_argument("session", type=Path)
     one.set_defaults(run=show)
+    one = commands.add_parser("summary", help="print a session's rounds summed up")
+    one.add_argument("session", type=Path)
+    one.add_argument("--against", metavar="VARIANT", help="compare the CPU with this variant's")
+    one.set_defaults(run=summary)
     one = commands.add_parser("list", help="list the sessions")
     one.add_argument("results", type=Path)
     one.set_defaults(run=list_sessions)

@@ -18,3 +18,8 @@ def ceiling(
     alone = 1 if engine == "ab" else 0
     rounds = alone + math.ceil((requests - alone) / at_once)
     return requests / (rounds * delay)
+
+
+def steady_ceiling(concurrency: int, delay: float, slots: int | None = None) -> float | None:
+    """Return the ceiling in requests per second while all clients are at work; None as above."""
+    return min(concurrency, slots or concurrency) / delay if delay else None

@@ -11,6 +11,7 @@ from collections import Counter
 from bench.errors import BadInput
 from bench.measured import Measured, wrong_output
 from bench.percentiles import summarise
+from bench.steady import steady_rate
 
 _COUNTS = re.compile(
     r"^requests: (\d+) total, (\d+) started, (\d+) done, (\d+) succeeded, "
@@ -74,9 +75,11 @@ def measure(
     if len(answered) != done:
         # Rows missing, or rows of an earlier run (the log is appended to): no times from them.
         flags.append(f"the log has {len(answered)} answers, h2load counted {done}: log not used")
-        seconds, durations = engine_seconds, []
+        seconds, durations, steady = engine_seconds, [], None
     else:
         span, durations = _span(answered), [duration / 1e6 for _, _, duration in good]
+        ends = [((start + took) / 1e6, 200 <= status <= 299) for start, status, took in answered]
+        steady = steady_rate(ends, concurrency)
         # What got no answer was waited for as well, and only h2load's own time has that in it.
         seconds = span if done == requests else engine_seconds
         if engine_seconds and span and engine_seconds > 1.1 * span + 0.1:
@@ -91,6 +94,7 @@ def measure(
         engine_seconds=engine_seconds,
         latency=summarise(durations, "every 2xx answer in h2load's log"),
         flags=flags,
+        steady=steady,
     )
 
 

@@ -16,6 +16,7 @@ class Measured:
     engine_seconds  the duration the engine itself reports, None when it printed no report
     latency       as `percentiles.summarise` gives it, in seconds
     flags         one-line doubts about this run
+    steady        2xx answers per second in steady state, None when that was not seen
     """
 
     succeeded: int
@@ -24,6 +25,7 @@ class Measured:
     engine_seconds: float | None
     latency: dict[str, Any]
     flags: list[str] = field(default_factory=list)
+    steady: float | None = None
 
 
 def wrong_output(engine: str, found: str) -> BadInput:

@@ -4,10 +4,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from bench import ab, h2load
-from bench.ceiling import ceiling
+from bench.ceiling import ceiling, steady_ceiling
 from bench.errors import BadInput
 
-SCHEMA = 1
+SCHEMA = 2
 ENGINES = {"h2load": h2load.measure, "ab": ab.measure}
 
 
@@ -23,7 +23,8 @@ def build_result(cell: dict[str, Any], stdout: str, log: str | None) -> dict[str
     # Answers with an error are not throughput: only 2xx count, over the time of all.
     rate = measured.succeeded / measured.seconds if measured.seconds else None
     limit = ceiling(cell["engine"], slots=cell.get("slots"), **size)
-    percent = 100 * rate / limit if rate is not None and limit else None
+    steady_limit = steady_ceiling(cell["concurrency"], cell["delay"], cell.get("slots"))
+    percent = _percent(rate, limit)
     flags = list(measured.flags)
     if failed:
         flags.insert(0, f"{failed} of {cell['requests']} failed: {_told(measured.detail)}")
@@ -43,10 +44,19 @@ def build_result(cell: dict[str, Any], stdout: str, log: str | None) -> dict[str
         "engine_seconds": measured.engine_seconds,
         "requests_per_second": rate,
         "ceiling": {"requests_per_second": limit, "percent": percent},
+        "steady": {
+            "requests_per_second": measured.steady,
+            "ceiling": steady_limit,
+            "percent": _percent(measured.steady, steady_limit),
+        },
         "latency": measured.latency,
         "flags": flags,
         "stdout": stdout,
     }
+
+
+def _percent(rate: float | None, limit: float | None) -> float | None:
+    return 100 * rate / limit if rate is not None and limit else None
 
 
 def _told(detail: dict[str, Any]) -> str:
@@ -62,6 +72,7 @@ _SHAPE: dict[str, dict[str, Any]] = {
     "cell": {"engine": str, "workload": str, "server": str, "delay": _NUMBER},
     "counts": {"requests": int, "succeeded": int, "failed": int, "detail": dict},
     "ceiling": {"requests_per_second": _MAYBE, "percent": _MAYBE},
+    "steady": {"requests_per_second": _MAYBE, "percent": _MAYBE},
     "latency": dict.fromkeys(("min", "p50", "p95", "p99", "p99_9", "max"), _MAYBE),
 }
 

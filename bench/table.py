@@ -2,9 +2,10 @@
 
 from typing import Any
 
-_HEAD = "round server workload engine requests failed seconds req/s ceiling %ceiling p50 p95 p99 max cpu memory"
+_HEAD = "round server workload engine requests failed seconds req/s ceiling %ceiling %steady p50 p95 p99 max cpu memory"
 _LEFT = 4  # columns of text, the rest are numbers and stand to the right
 LEGEND = (
+    "%steady: of the ceiling while every client was at work; "
     "latencies in seconds (and as multiples of the delay); cpu: the application's ms a request; "
     "memory: its KB a request in flight; - : not known, or too few requests"
 )
@@ -34,10 +35,9 @@ def aligned(rows: list[list[str]], left: int) -> list[str]:
 
 def _row(name: str, doc: dict[str, Any]) -> list[str]:
     cell, counts, limit, latency = (doc[key] for key in ("cell", "counts", "ceiling", "latency"))
-    server = "/".join(filter(None, (cell["server"], cell.get("variant"))))
     return [
         name.split(".")[0],
-        server,
+        server_of(doc),
         cell["workload"],
         cell["engine"],
         str(counts["requests"]),
@@ -46,18 +46,33 @@ def _row(name: str, doc: dict[str, Any]) -> list[str]:
         _number(doc["requests_per_second"], 1),
         _number(limit["requests_per_second"], 1),
         _number(limit["percent"], 1),
+        _number(doc["steady"]["percent"], 1),
         *(_latency(latency[key], cell["delay"]) for key in ("p50", "p95", "p99", "max")),
-        *_used(cell),
+        _number(cpu_ms(doc), 2),
+        _number(memory_kb(doc), 0),
     ]
 
 
-def _used(cell: dict[str, Any]) -> list[str]:
-    hosts = cell.get("app")
+def server_of(doc: dict[str, Any]) -> str:
+    """Return the result's server mode and, behind a slash, its variant if it has one."""
+    return "/".join(filter(None, (doc["cell"]["server"], doc["cell"].get("variant"))))
+
+
+def cpu_ms(doc: dict[str, Any]) -> float | None:
+    """Return the application's CPU milliseconds a request, None if it was not watched."""
+    hosts = doc["cell"].get("app")
     if not hosts:
-        return ["-", "-"]
-    cpu = sum(host["cpu_seconds"] for host in hosts) / cell["requests"]
-    grown = sum(host["memory_peak"] - host["memory_before"] for host in hosts) / cell["concurrency"]
-    return [f"{1000 * cpu:.2f}", f"{grown / 1000:.0f}"]
+        return None
+    return 1000 * sum(host["cpu_seconds"] for host in hosts) / doc["cell"]["requests"]
+
+
+def memory_kb(doc: dict[str, Any]) -> float | None:
+    """Return the growth of the application's memory in KB a request in flight, None as above."""
+    hosts = doc["cell"].get("app")
+    if not hosts:
+        return None
+    grown = sum(host["memory_peak"] - host["memory_before"] for host in hosts)
+    return grown / doc["cell"]["concurrency"] / 1000
 
 
 def _number(value: float | None, digits: int) -> str:

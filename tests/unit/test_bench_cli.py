@@ -46,7 +46,7 @@ def test_record_stores_the_result_and_the_raw_log(session, capsys):
     assert names(session) == [f"{NAME}.json", f"{NAME}.log.gz"]
     assert capsys.readouterr().out.startswith(str(session / f"{NAME}.json"))
     doc = json.loads((session / f"{NAME}.json").read_text())
-    assert doc["schema"] == 1
+    assert doc["schema"] == 2
     assert doc["cell"] == CELL
     assert doc["counts"]["succeeded"] == 20
     assert doc["ceiling"]["requests_per_second"] == pytest.approx(50)
@@ -122,11 +122,11 @@ def test_show_prints_every_result_with_its_notes(session, capsys):
     assert len(table) == 5
     ok = table["01", "gunicorn_gevent", "closed_c5", "h2load"]
     assert (ok[4], ok[5], ok[8]) == ("20", "0", "50.0")
-    assert (ok[10][:3], ok[11]) == ("0.1", "(1.02x)")
+    assert (ok[10], ok[11][:3], ok[12]) == ("98.4", "0.1", "(1.02x)")
     assert table["01", "uwsgi_gevent", "closed_c5", "h2load"][5] == "9"
     assert table["01", "gunicorn_gevent", "closed_c5", "ab"][8] == "40.0"
     assert table["02", "gunicorn_gevent", "closed_c5", "ab"][5:8] == ["20", "-", "-"]
-    assert table["01", "gunicorn_gevent", "no_delay", "h2load"][8:10] == ["-", "-"]
+    assert table["01", "gunicorn_gevent", "no_delay", "h2load"][8:11] == ["-", "-", "-"]
     assert sum(row[0] == "note:" for row in rows) == 5  # dropped 1, reset 2, gave up 2
 
 
@@ -141,7 +141,7 @@ def damage_json(session):
 
 
 def damage_schema(session):
-    edit(session, '"schema": 1', '"schema": 2')
+    edit(session, '"schema": 2', '"schema": 3')
 
 
 def damage_shape(session):
