@@ -127,15 +127,19 @@ def test_pooler_that_is_killed_is_started_again(database):
 
 EXHAUSTED = {
     "the application's pool": {"app_workers": 1, "app_database_pool": 1},
-    "the pooler's": {"app_workers": 1, "app_database_pool": 10, "pgbouncer_pool_size": 1},
+    # The gate asks for ten at once, which is what this pooler does not have.
+    "the pooler's": {
+        "app_workers": 1,
+        "app_database_pool": 10,
+        "pgbouncer_pool_size": 1,
+        "app_gate_database_path": "",
+    },
 }
 
 
 @pytest.mark.parametrize("case", EXHAUSTED)
 def test_exhausted_pool_is_answered_503_and_recovers(database, case):
-    # The gate asks for ten at once, which is what this database does not have.
-    without = {"app_gate_database_path": "", "app_database_timeout": SHORT}
-    _deploy(database, **{**POOLED, **EXHAUSTED[case], **without})
+    _deploy(database, **{**POOLED, **EXHAUSTED[case], "app_database_timeout": SHORT})
     held = 6 * SHORT  # longer than any wait for it
     answers = _ask_at_once(database, 4, f"/db?delay={2 * held}")
     statuses = Counter(status for status, *_ in answers)

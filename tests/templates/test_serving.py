@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import grp
+import http.client
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
         **{"program": MODES[mode].program, "workers": workers, "slots": workers * each},
         **{"patched": row["entry"] == "patched", "psycogreen": row["entry"] == "patched"},
         **{"reports": str(folder), "delay": 1.5},
-        **{"http_path": "/wait?delay={delay}", "database_path": ""},
+        **{"http_path": "/wait?delay={delay}", "database_path": "", "database_at_once": 1},
     }
     monkeypatch.setattr(verify, "HTTP_AT_ONCE", 10)
     with serving(mode, protocol, bind, folder) as process:
@@ -49,6 +51,21 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
     assert program == f"its main process is {MODES[mode].program}"
     assert f"{workers} workers, " in reports
     assert f"{min(10, workers * each)} requests of 1.5 s at once" in waits
+
+
+@pytest.mark.parametrize("kind", ["tcp"])
+@pytest.mark.parametrize("mode", [mode for mode, protocol in SPOKEN if protocol == "http"])
+def test_a_connection_is_kept_or_said_to_be_closed(mode: str, bind: str, folder: Path) -> None:
+    """Else a client that asks for more on it, as HTTP/1.1 lets it, is cut off."""
+    address, port = bind.split(":")
+    link = http.client.HTTPConnection(address, int(port), timeout=20)
+    with serving(mode, "http", bind, folder), closing(link):
+        for path in ("/first", "/second"):
+            link.request("GET", path)
+            answer = link.getresponse()
+            assert answer.read().decode().endswith(path.removeprefix("/"))
+            if answer.getheader("Connection") == "close":
+                return
 
 
 @pytest.mark.parametrize("kind", ["tcp"])

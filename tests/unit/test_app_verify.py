@@ -231,6 +231,15 @@ def test_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert database.startswith("the database driver: 3 requests")
 
 
+def test_no_more_are_asked_of_the_database_than_one_worker_may_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with waiting_server(http.server.HTTPServer) as bind:  # which takes one at a time
+        p = {**write(tmp_path, p11=GOOD, p12=GOOD), "bind": bind, "http_path": "", "delay": 0.5}
+        found = result(monkeypatch, {**p, "database_at_once": 1})
+    assert found["said"][-1].startswith("the database driver: 1 requests")
+
+
 def test_what_has_passed_is_not_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
