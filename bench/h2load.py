@@ -19,7 +19,9 @@ _COUNTS = re.compile(
     re.MULTILINE,
 )
 _FINISHED = re.compile(r"^finished in ([\d.]+)(us|ms|s),", re.MULTILINE)
-_PLAN = re.compile(r"(\d+) total client\(s\)\. (\d+) total requests")
+_PLAN = re.compile(
+    r"(\d+) total client\(s\)\. (?:Up to \d+ client\(s\) will be created every \S+ )?(\d+) total requests"
+)
 _UNIT = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 Row = tuple[int, int, int]  # start (us since epoch), status, duration (us)

@@ -91,6 +91,14 @@ def test_h2load_log_line_that_is_no_row_is_named(line):
         h2load.parse_log("1\t200\t3\n" + line)
 
 
+def test_h2load_may_open_its_connections_one_after_another():
+    plan = "5 total client(s). 20 total requests"
+    ramp = "5 total client(s). Up to 2 client(s) will be created every 10ms 20 total requests"
+    assert plan in text("h2load_ok.txt")
+    stdout = text("h2load_ok.txt").replace(plan, ramp)  # as -r 2 --rate-period=10ms says it
+    assert h2load.measure(stdout, text("h2load_ok.log"), **SIZE) == run_h2load("ok")
+
+
 def test_h2load_log_may_grow_columns_and_failed_streams():
     assert h2load.parse_log("1\t-1\t3\tnew\n") == [(1, -1, 3)]
 

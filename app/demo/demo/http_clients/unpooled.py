@@ -6,6 +6,7 @@ Nothing is tried again, and proxies and passwords of the environment are looked 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import requests
@@ -22,7 +23,7 @@ class HttpClient:
 
     def get(self, path: str, params: Mapping[str, Any], timeouts: base.Timeouts) -> base.Answer:
         """Return the answer to GET url + path, whatever its status; or raise NoAnswer."""
-        return answer_of(requests.get, self._url + path, params, timeouts)
+        return answer_of(partial(requests.get, self._url + path, params=params), timeouts)
 
     def close(self) -> None:
         """Do nothing: no connection is kept."""

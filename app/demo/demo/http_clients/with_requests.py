@@ -1,10 +1,15 @@
-"""requests, pooled: one Session for all."""
+"""requests, pooled: one Session for all, and one prepared request that is sent with another URL each time.
+
+Session.get() prepares each request anew, which takes a third of its time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
+from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -29,23 +34,24 @@ class HttpClient:
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # No proxy and no .netrc on the way to a server of our own; also saves time per request.
         self._session.trust_env = False
+        self._prepared = self._session.prepare_request(requests.Request("GET", self._url))
 
     def get(self, path: str, params: Mapping[str, Any], timeouts: base.Timeouts) -> base.Answer:
         """Return the answer to GET url + path, whatever its status; or raise NoAnswer."""
-        return answer_of(self._session.get, self._url + path, params, timeouts)
+        request = self._prepared.copy()
+        request.url = self._url + path + (f"?{urlencode(params)}" if params else "")
+        return answer_of(partial(self._session.send, request), timeouts)
 
     def close(self) -> None:
         """Close the connections that are kept."""
         self._session.close()
 
 
-def answer_of(
-    get: Any, url: str, params: Mapping[str, Any], timeouts: base.Timeouts
-) -> base.Answer:
-    """Return what get, requests' own or a Session's, is answered; or raise NoAnswer."""
+def answer_of(send: Callable[..., requests.Response], timeouts: base.Timeouts) -> base.Answer:
+    """Return what the request that send() sends is answered; or raise NoAnswer."""
     try:
         # A redirect would lead to a server that nobody configured.
-        response = get(url, params=params, timeout=tuple(timeouts), allow_redirects=False)
+        response = send(timeout=tuple(timeouts), allow_redirects=False)
     except requests.RequestException as error:
         # requests calls a timeout in the middle of an answer a ConnectionError.
         inner = error.args[0] if error.args else None
