@@ -23,7 +23,7 @@ test: setup ## Every check there is
 bench-deploy: setup ## Time the lab, a first deploy, a run without a change and the tutorial's load
 	./bin/bench-deploy
 
-bench-modes: setup ## Measure the modes beside the tutorial's profile (about 15 minutes)
+bench-modes: setup ## Measure the modes beside the tutorial's profile (about 40 minutes)
 	./bin/bench-modes
 
 lint: setup ## ansible-lint and ruff

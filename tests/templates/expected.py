@@ -13,6 +13,11 @@ class Mode(NamedTuple):
     entry: str
     sizes: dict[str, tuple[int, int]]  # for each profile, workers and what each takes at once
 
+    @property
+    def over_tcp(self) -> list[str]:
+        """Return the protocols it may speak over TCP: uWSGI knows no clients to tell apart."""
+        return ["http"] if self.program == "uwsgi" else self.speaks
+
 
 PLAIN, PATCHED = "wsgi:app", "wsgi_gevent:app"
 HTTP, UWSGI = ["http", "uwsgi"], ["uwsgi", "http"]

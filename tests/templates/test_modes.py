@@ -13,7 +13,7 @@ from expected import MODES, SPOKEN
 from render import BINDS, ROLES, evaluate, modes, of_bind, of_mode, of_role, render
 
 KEYS = {
-    *("program", "concurrency", "speaks", "entry", "needs", "template", "command"),
+    *("program", "concurrency", "speaks", "over_tcp", "entry", "needs", "template", "command"),
     *("graceful", "fill", "sizes"),
 }
 SERVER_TEMPLATES = {name for row in modes().values() if (name := row.get("template"))}
@@ -35,6 +35,8 @@ def faults(row: dict[str, Any]) -> list[str]:
     found = []
     if not row["speaks"] or not {"http", "uwsgi"}.issuperset(row["speaks"]):
         found.append(f"speaks {row['speaks']}")
+    if not row["over_tcp"] or not set(row["speaks"]).issuperset(row["over_tcp"]):
+        found.append(f"over_tcp {row['over_tcp']}")
     if row["entry"] not in ("plain", "patched"):
         found.append(f"entry {row['entry']}")
     if row["concurrency"] not in ("one", "threads", "greenlets"):
@@ -93,8 +95,9 @@ def test_a_row_that_lacks_a_key_is_found(key: str) -> None:
     [
         ("template", "nowhere.ini.j2", "template nowhere.ini.j2 does not exist"),
         ("template", "", "command without a template is told ['config']"),
-        ("speaks", [], "speaks []"),
-        ("speaks", ["fastcgi"], "speaks ['fastcgi']"),
+        ("speaks", ["http", "fastcgi"], "speaks ['http', 'fastcgi']"),
+        ("over_tcp", [], "over_tcp []"),
+        ("over_tcp", ["fastcgi"], "over_tcp ['fastcgi']"),
         ("entry", "monkey", "entry monkey"),
         ("entry", "plain", "greenlets with an entry that is plain"),
         ("concurrency", "forks", "concurrency forks"),
@@ -128,8 +131,9 @@ def test_a_row_becomes_what_is_expected(mode: str, profile: str) -> None:
         (workers, each)
     )
     assert int(value("__app_server_slots")) == workers * each
-    assert value("server_mode_protocol") == MODES[mode].speaks[0]
-    assert value("nginx_protocol", "nginx") == MODES[mode].speaks[0]
+    assert value("server_mode_row.over_tcp") == MODES[mode].over_tcp
+    assert value("server_mode_protocol") == MODES[mode].over_tcp[0]
+    assert value("nginx_protocol", "nginx") == MODES[mode].over_tcp[0]
     assert value("server_mode_psycogreen") is (MODES[mode].entry == "wsgi_gevent:app")
 
 

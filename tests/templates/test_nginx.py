@@ -29,7 +29,7 @@ def site(**overrides: Any) -> str:
 
 def protocol_of(overrides: dict[str, Any]) -> str:
     chosen = overrides.get("nginx_protocol") or overrides.get("protocol")
-    return chosen or MODES[overrides["server"]].speaks[0]
+    return chosen or MODES[overrides["server"]].over_tcp[0]
 
 
 def seconds(text: str, directive: str) -> int:

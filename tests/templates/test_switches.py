@@ -20,8 +20,19 @@ def wrong(**chosen: Any) -> list[str]:
 @pytest.mark.parametrize("profile", ["default", "tutorial"])
 @pytest.mark.parametrize(("mode", "protocol"), SPOKEN)
 def test_what_a_mode_speaks_is_accepted(mode: str, protocol: str, profile: str) -> None:
-    assert wrong(server=mode, protocol=protocol, profile=profile) == []
-    assert wrong(server=mode, protocol=protocol, app_socket="unix", **NEAR) == []
+    assert wrong(server=mode, protocol=protocol, profile=profile, app_socket="unix", **NEAR) == []
+    if protocol in MODES[mode].over_tcp:
+        assert wrong(server=mode, protocol=protocol, profile=profile) == []
+
+
+@pytest.mark.parametrize("mode", ["uwsgi_sync", "uwsgi_gevent"])
+def test_uwsgi_speaks_its_protocol_over_a_unix_socket_only(mode: str) -> None:
+    (says,) = wrong(server=mode, protocol="uwsgi")
+    assert "run any command" in says
+    assert "Type: -e protocol=http, or on one host -e socket=unix" in says
+    unix = {"app_socket": "unix", **NEAR}
+    assert evaluate("server_mode", "server_mode_protocol", server=mode, **unix) == "uwsgi"
+    assert evaluate("server_mode", "server_mode_protocol", server=mode) == "http"
 
 
 @pytest.mark.parametrize("no", ["false", "no", False])
@@ -72,7 +83,7 @@ def test_a_protocol_that_a_mode_does_not_speak(mode: str) -> None:
             ["does not speak fastcgi", "uwsgi, http", "-e protocol=uwsgi"],
         ),
         (
-            {"proxy": "false", "protocol": "uwsgi"},
+            {"server": "gunicorn_sync", "proxy": "false", "protocol": "uwsgi"},
             ["Without nginx in front", "not uwsgi", "-e proxy=false -e protocol=http"],
         ),
         ({"app_socket": "pipe"}, ["no socket 'pipe'", "unix, tcp", "-e socket=tcp"]),
@@ -84,7 +95,7 @@ def test_a_protocol_that_a_mode_does_not_speak(mode: str) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(chosen: dict[str, Any], parts: list[str]) -> None:
-    (says,) = wrong(server="uwsgi_gevent", **chosen)
+    (says,) = wrong(**{"server": "uwsgi_gevent", **chosen})
     assert [part for part in parts if part not in says] == []
 
 

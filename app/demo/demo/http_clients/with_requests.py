@@ -6,8 +6,8 @@ Session.get() prepares each request anew, which takes a third of its time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from http.cookiejar import DefaultCookiePolicy
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlencode
 
