@@ -1,8 +1,8 @@
 """A cell: the description, written by the caller, of one run of one load engine.
 
 Required keys: engine, workload, server, command, url, requests, concurrency, delay (seconds).
-Optional keys: slots (requests the server can hold at once), round, variant (a switch, or the name
-of a duplicate), app (what each of the application's hosts used), facts (an object, stored as it
+Optional keys: slots (requests the server can hold at once), round, limit (seconds after which the
+run was ended), variant (a switch, or the name of a duplicate), app (what each of the application's hosts used), facts (an object, stored as it
 is: hardware, kernel, packages, settings).
 """
 
@@ -57,6 +57,7 @@ _REQUIRED: dict[str, tuple[Callable[[Any], bool], str, str]] = {
 _OPTIONAL: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "slots": (_is_count, _COUNTS + ", or null if not known", "400"),
     "round": (_is_count, _COUNTS, "1"),
+    "limit": (_is_count, _COUNTS, "600"),
     "variant": (_is_name, _NAMES, '"duplicate"'),
     "app": (
         lambda value: isinstance(value, list) and all(map(_is_use, value)),

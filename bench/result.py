@@ -26,6 +26,10 @@ def build_result(cell: dict[str, Any], stdout: str, log: str | None) -> dict[str
     steady_limit = steady_ceiling(cell["concurrency"], cell["delay"], cell.get("slots"))
     percent = _percent(rate, limit)
     flags = list(measured.flags)
+    if measured.engine_seconds is None and cell.get("limit"):
+        flags.append(
+            f"the engine was ended, after {cell['limit']} s (benchmark_limit) at the latest"
+        )
     if failed:
         flags.insert(0, f"{failed} of {cell['requests']} failed: {_told(measured.detail)}")
     if percent is not None and percent > 101:

@@ -6,7 +6,7 @@ _HEAD = "round server workload engine requests failed seconds req/s ceiling %cei
 _LEFT = 4  # columns of text, the rest are numbers and stand to the right
 LEGEND = (
     "%steady: of the ceiling while every client was at work; "
-    "latencies in seconds (and as multiples of the delay); cpu: the application's ms a request; "
+    "latencies in seconds (and as multiples of the delay); cpu: the application's ms a 2xx answer; "
     "memory: its KB a request in flight; - : not known, or too few requests"
 )
 
@@ -59,11 +59,11 @@ def server_of(doc: dict[str, Any]) -> str:
 
 
 def cpu_ms(doc: dict[str, Any]) -> float | None:
-    """Return the application's CPU milliseconds a request, None if it was not watched."""
-    hosts = doc["cell"].get("app")
-    if not hosts:
+    """Return the application's CPU milliseconds a 2xx answer, None without one, or if not watched."""
+    hosts, answered = doc["cell"].get("app"), doc["counts"]["succeeded"]
+    if not hosts or not answered:
         return None
-    return 1000 * sum(host["cpu_seconds"] for host in hosts) / doc["cell"]["requests"]
+    return 1000 * sum(host["cpu_seconds"] for host in hosts) / answered
 
 
 def memory_kb(doc: dict[str, Any]) -> float | None:

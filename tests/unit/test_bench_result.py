@@ -50,6 +50,11 @@ def test_a_killed_run_has_counts_but_no_rate():
     assert (doc["requests_per_second"], doc["ceiling"]["percent"]) == (None, None)
 
 
+def test_a_run_that_was_ended_says_when():
+    assert "after 3 s (benchmark_limit)" in build("hung", limit=3)["flags"][-1]
+    assert build("ok", limit=3)["flags"] == []
+
+
 def test_faster_than_the_ceiling_is_flagged():
     assert build("ok")["flags"] == []
     assert "faster than its ceiling" in build("ok", delay=1.0)["flags"][0]
