@@ -2,8 +2,8 @@
 
 Required keys: engine, workload, server, command, url, requests, concurrency, delay (seconds).
 Optional keys: slots (requests the server can hold at once), round, limit (seconds after which the
-run was ended), variant (a switch, or the name of a duplicate), app (what each of the application's hosts used), facts (an object, stored as it
-is: hardware, kernel, packages, settings).
+run is ended), variant (a switch, or the name of a duplicate), app (what each of the application's
+hosts used), facts (an object, stored as it is: hardware, kernel, packages, settings).
 """
 
 import json

@@ -109,6 +109,8 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     [
         ("waitress", {"app_workers": "4"}, "waitress is one process, and app_workers is 4"),
         ("devserver", {"app_concurrency": "9"}, "takes one request at a time"),
+        ("uwsgi_gevent", {"app_concurrency": "1"}, "with a single greenlet a worker"),
+        ("uwsgi_gevent", {"app_concurrency": "2"}, ""),
         ("devserver", {"app_workers": "1", "app_concurrency": "1"}, ""),
         ("gunicorn_sync", {"app_workers": "4", "app_concurrency": "9"}, ""),
     ],

@@ -1,20 +1,24 @@
 """The filters preflight looks at variables with."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 ROLES = Path(__file__).parents[2] / "roles"
+INVENTORIES = ROLES.parent / "inventories"
+DOCUMENTS = [f"docs/{path.name}" for path in (ROLES.parent / "docs").glob("*.md")]
 
 
-def _filter(name):
-    path = ROLES / f"preflight/filter_plugins/{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
+def _filter(file, name=None):
+    path = ROLES / f"preflight/filter_plugins/{file}.py"
+    spec = importlib.util.spec_from_file_location(file, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return next(iter(module.FilterModule().filters().values()))
+    filters = module.FilterModule().filters()
+    return filters[name] if name else next(iter(filters.values()))
 
 
 KNOWN = ["server", "app_source", "app_module", "nginx_port", "postgresql_port"]
@@ -24,6 +28,7 @@ KNOWN = ["server", "app_source", "app_module", "nginx_port", "postgresql_port"]
     ("name", "closest"),
     [
         ("serverr", "server"),
+        ("sevrer", "server"),
         ("app_sorce", "app_source"),
         ("nginx_prot", "nginx_port"),
         ("app_modul", "app_module"),
@@ -38,6 +43,18 @@ def test_a_nearly_known_name_is_a_typo(name, closest):
 )
 def test_other_names_are_left_alone(name):
     assert _filter("typos")([name], KNOWN) == {}
+
+
+@pytest.mark.parametrize("document", ["README.md", *sorted(DOCUMENTS)])
+def test_what_a_document_says_to_type_is_known(document):
+    """Else a typo of it would go unnoticed."""
+    table = yaml.safe_load((ROLES / "preflight/vars/main.yml").read_text())
+    known = set(table["__preflight_switches"]) | set(
+        _filter("argument_specs", "shipped_variables")(INVENTORIES)
+    )
+    known |= {name for options in _filter("argument_specs")(ROLES).values() for name in options}
+    typed = re.findall(r"-e '?(\w+)=", (ROLES.parent / document).read_text())
+    assert set(typed) <= known
 
 
 def test_names_the_inventory_takes_are_no_typos_of_each_other():

@@ -13,7 +13,8 @@ def likely_typos(names, known):
     known = set(known)
     found = {}
     for name in set(names) - known:
-        closest = difflib.get_close_matches(name, known, n=1, cutoff=0.86)
+        swapped = [other for other in known if sorted(other) == sorted(name)]
+        closest = swapped or difflib.get_close_matches(name, known, n=1, cutoff=0.86)
         if closest and not name.startswith(("ansible_", "_")):
             found[name] = closest[0]
     return dict(sorted(found.items()))
