@@ -55,9 +55,16 @@ def test_what_has_no_path_is_not_asked() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "passes"),
-    [([1.9], True), ([2.1, 1.2], True), ([3.9, 2.1], False), ([4.0], False), ([25.0], False)],
+    [
+        ([1.9], True),
+        ([2.1, 1.2], True),
+        ([3.9, 2.1, 2.1, 2.1, 1.9], True),
+        ([3.9, 2.1, 2.1, 2.1, 2.2], False),
+        ([2.1, 4.0], False),
+        ([25.0], False),
+    ],
 )
-def test_what_is_a_little_late_is_asked_once_more(
+def test_what_is_a_little_late_is_asked_again(
     seconds: list[float], passes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = list(seconds)
