@@ -15,7 +15,8 @@ module: service_current
 short_description: Make a systemd service run with the files as they are now
 description:
   - Enables and starts the service, and restarts or reloads it when one of its files, or its unit
-    file, is younger than the service's last start or reload. Then waits until it answers, if told where.
+    file, is younger than the service's last start or reload. Then waits until it answers, if told where,
+    but no longer once it has failed, or ended by itself three times.
   - A handler is lost when the run that notified it is interrupted; the ages of the files are not.
 options:
   name: {description: "Name of the unit, such as nginx.service", type: str, required: true}
@@ -63,7 +64,9 @@ PROPERTIES = (
     "StateChangeTimestampMonotonic",
     "FragmentPath",
     "DropInPaths",
+    "NRestarts",
 )
+ENOUGH = 3  # times it ends by itself; once or twice, what it needs may not have been there yet
 
 
 class Failed(Exception):
@@ -139,6 +142,24 @@ def do(step, name, check):
         run("systemctl", step, name)
 
 
+class Ends:
+    """How often a unit ended by itself, from now on."""
+
+    def __init__(self, name):
+        self.name = name
+        self.before = int(show(name)["NRestarts"])
+
+    def enough(self):
+        """Return why it is of no use to wait for the unit; an empty string while it is."""
+        unit = show(self.name)
+        if unit["ActiveState"] == "failed":
+            return "and has failed"
+        # systemd counts from 0 again when somebody starts it.
+        self.before = min(self.before, int(unit["NRestarts"]))
+        ends = int(unit["NRestarts"]) - self.before
+        return f"and ended by itself {ends} times" if ends >= ENOUGH else ""
+
+
 def main():
     """Run the module."""
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
@@ -149,7 +170,7 @@ def main():
             for step in steps:
                 do(step, name, module.params["check"])
             if module.params["answers"]:
-                wait_for_answer(**module.params["answers"])
+                wait_for_answer(**module.params["answers"], vain=Ends(name).enough)
     except (Failed, NoAnswer) as error:
         told = journal(name)
         module.fail_json(msg=f"{name} {error}\nThe end of its journal:\n{told}", journal=told)

@@ -71,10 +71,13 @@ def ask(bind, protocol, path, timeout):
     return int(words[1]), answer.decode(errors="replace")
 
 
-def wait_for_answer(bind, protocol, path, timeout):
-    """Return the seconds until `path` was answered 2xx; raise NoAnswer after `timeout` seconds."""
-    start = time.monotonic()
-    said = "nothing"
+def wait_for_answer(bind, protocol, path, timeout, vain=lambda: ""):
+    """Return the seconds until `path` was answered 2xx; raise NoAnswer after `timeout` seconds.
+
+    Every second vain() is asked why there will be no answer: an empty string, and it is waited for.
+    """
+    start = looked = time.monotonic()
+    said, why = "nothing", ""
     while (left := start + timeout - time.monotonic()) > 0:
         try:
             status, answer = ask(bind, protocol, path, left)
@@ -85,9 +88,13 @@ def wait_for_answer(bind, protocol, path, timeout):
             # The last question has little time, and what was answered before it says more.
             cut = isinstance(error, socket.timeout) and said.startswith("HTTP/")
             said = said if cut else f"{error}"
+        if time.monotonic() > looked + 1:
+            looked, why = time.monotonic(), vain()
+        if why:
+            break
         time.sleep(0.1)
     raise NoAnswer(
-        f"did not answer GET {path} with 2xx on {bind} within {timeout} s. Last answer: {said}"
+        f"did not answer GET {path} with 2xx on {bind} {why or f'within {timeout} s'}. Last answer: {said}"
     )
 
 

@@ -2,12 +2,39 @@
 
 import shutil
 import subprocess
+from contextlib import nullcontext
 
 import pytest
 
 from tests.stack.lab import ROOT, SUDO, Lab, free_number
 
-NUMBER = free_number()
+CLAIMED = []
+
+
+def labs_of(number):
+    """Return the labs that go by a number: of five hosts, and of one."""
+    return (
+        Lab("lab", f"test{number}", f"10.89.{60 + number}"),
+        Lab("single", f"tests{number}", f"10.89.{190 + number}"),
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Give pytest-xdist's worker a number, and remember it here."""
+    number, claim = free_number()
+    node.workerinput["number"] = number
+    CLAIMED.append((number, claim))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish():
+    """Throw away what workers left that were stopped: pytest-xdist gives them too little time to do it."""
+    for number, claim in CLAIMED:
+        with claim:
+            for lab in labs_of(number):
+                if lab.directory.exists():
+                    print(lab.play("playbooks/lab_down.yml").output)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,9 +56,18 @@ def _boot(lab):
 
 
 @pytest.fixture(scope="session")
-def lab():
+def labs(request):
+    """The labs of a number that no other worker and no other run has."""
+    given = getattr(request.config, "workerinput", {}).get("number")
+    number, claim = (given, nullcontext()) if given else free_number()
+    with claim:
+        yield labs_of(number)
+
+
+@pytest.fixture(scope="session")
+def lab(labs):
     """Five hosts, a part of the stack on each."""
-    yield from _boot(Lab("lab", f"test{NUMBER}", f"10.89.{60 + NUMBER}"))
+    yield from _boot(labs[0])
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +79,9 @@ def deployed(lab):
 
 
 @pytest.fixture(scope="session")
-def single():
+def single(labs):
     """One host, for all of the stack."""
-    yield from _boot(Lab("single", f"tests{NUMBER}", f"10.89.{120 + NUMBER}"))
+    yield from _boot(labs[1])
 
 
 @pytest.fixture

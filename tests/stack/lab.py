@@ -2,11 +2,13 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import testinfra
@@ -37,9 +39,17 @@ class Run:
 
 
 def free_number():
-    """Return the lowest number whose test lab nobody has up."""
-    bridges = {path.name for path in Path("/sys/class/net").iterdir()}
-    return next(n for n in range(1, 60) if not {f"gr-test{n}", f"gr-tests{n}"} & bridges)
+    """Return the lowest number whose test labs nobody has up, and a socket that keeps it until it is closed."""
+    for number in range(1, 60):
+        # A name of the network's namespace, as a bridge's is; it is free again when its process has ended.
+        claim = socket.socket(socket.AF_UNIX)
+        with suppress(OSError):
+            claim.bind(f"\0greenrack-test{number}")
+            bridges = {path.name for path in Path("/sys/class/net").iterdir()}
+            if not {f"gr-test{number}", f"gr-tests{number}"} & bridges:
+                return number, claim
+        claim.close()
+    raise AssertionError("59 test labs are up: docs/testing.md says how to throw them away")
 
 
 class Lab:
@@ -150,6 +160,5 @@ class Lab:
         )
         found = [str(place) for place in places if place.exists()]
         found += [line for line in mounts if f"/greenrack/{self.name}/" in line]
-        return found + [
-            line for line in tables.stdout.splitlines() if f"greenrack_{self.name}" in line
-        ]
+        table = f"table ip greenrack_{self.name}"
+        return found + [line for line in tables.stdout.splitlines() if line == table]

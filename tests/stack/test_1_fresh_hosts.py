@@ -12,43 +12,53 @@ def test_dry_run_on_fresh_hosts(lab, switches):
     assert lab.disks() == before
 
 
+# What is typed, and what it is answered. What one task finds is said all at once, so one run asks for all of it.
 REFUSALS = {
-    "unknown server mode": (
-        ["server=nonsense"],
-        ["'nonsense'", "Valid are", "uwsgi_gevent", "Type:"],
-    ),
-    "no such application": (["app_source=/nonexistent"], ["/nonexistent", "is no folder"]),
-    "no such module": (
-        ["app_module_gevent=nope:app"],
-        ["no module 'nope'", "wsgi_gevent", "app_module"],
-    ),
-    "no such callable": (["app_module=wsgi:nope"], ["does not define 'nope'", "app_module"]),
-    "no such lock file": (["app_requirements=nope.txt"], ["no lock file", "uv pip compile"]),
-    "not enough disk": (["preflight_free_mb=99999999"], ["MiB free under /", "99999999"]),
-    "misspelt variable": (["serverr=uwsgi_gevent"], ["serverr (did you mean server?)"]),
-    "misspelt role variable": (["app_server_workrs=3"], ["did you mean app_server_workers?"]),
-    "bad application name": (["app_name=My_App"], ["app_name is 'My_App'", "lower-case letters"]),
-    "somebody else's name": (["app_name=www-data"], ["already", "Choose another app_name"]),
-    "no such port": (["nginx_port=99999"], ["nginx_port is 99999", "1 to 65535"]),
-    "no concurrency": (["app_concurrency=0"], ["app_concurrency is 0", "1 to 100000"]),
-    "negative timeout": (["app_timeout=-5"], ["app_timeout is -5"]),
-    "no such schema": (["app_schema=/nope.sql"], ["'/nope.sql' is no file"]),
-    "address that is a name": (["service_address=app1"], ["'app1'", "is no IPv4 address"]),
-    "empty server mode": (["server="], ["no server mode ''", "Valid are"]),
-    "more connections than the database has": (
-        ["app_workers=2", "app_database_pool=46"],
-        ["open 92 connections", "grants 90", "app_database_pool=45", "pooler=true"],
-    ),
-    "more connections than the pooler takes": (
-        ["pooler=true", "app_workers=2", "app_database_pool=1001"],
-        ["open 2002 connections", "app_database_pool=1000", "pgbouncer_max_client_conn=2002"],
-    ),
-    "pooler with more connections than the database has": (
-        ["pooler=true", "pgbouncer_pool_size=91"],
-        ["pgbouncer_pool_size 91", "grants 90", "pgbouncer_pool_size=90"],
-    ),
-    "pooler neither on nor off": (["pooler=ture"], ["'ture' is not a valid boolean"]),
-    "no such choice": (["nginx_protocol=ftp"], ["nginx_protocol", "http", "uwsgi"]),
+    "unknown server mode": {
+        "-e server=nonsense": ["'nonsense'", "Valid are", "uwsgi_gevent", "Type:"],
+    },
+    "empty server mode": {"-e server=": ["no server mode ''", "Valid are"]},
+    "what takes no host to see": {
+        "-e app_source=/nonexistent": ["'/nonexistent' is no folder"],
+        "-e serverr=uwsgi_gevent": ["serverr (did you mean server?)"],
+        "-e app_server_workrs=3": ["app_server_workrs (did you mean app_server_workers?)"],
+        "-e app_name=My_App": ["app_name is 'My_App'", "lower-case letters"],
+        "-e nginx_port=99999": ["nginx_port is 99999", "1 to 65535"],
+        "-e app_concurrency=0": ["app_concurrency is 0", "1 to 100000"],
+        "-e app_timeout=-5": ["app_timeout is -5"],
+        "-e app_schema=/nope.sql": ["'/nope.sql' is no file"],
+        "--limit proxy1": ["leaves out app1", "--limit proxy1,app1"],
+    },
+    "variables of roles": {
+        "-e pooler=ture": ["'ture' is not a valid boolean"],
+        "-e nginx_protocol=ftp": ["nginx_protocol", "ftp", "http", "uwsgi"],
+    },
+    "variables that do not suit the hosts": {
+        "-e preflight_free_mb=99999999": ["MiB free under /", "99999999"],
+        "-e app_name=www-data": ["a user 'www-data' already", "Choose another app_name"],
+        "-e service_address=app1": ["'app1', which is no IPv4 address"],
+    },
+    "more connections than the database has": {
+        "-e app_workers=2 -e app_database_pool=46": [
+            *("open 92 connections", "grants 90"),
+            *("app_database_pool=45", "pooler=true"),
+        ],
+    },
+    "more connections than the pooler takes, and more of its own than the database has": {
+        "-e pooler=true -e app_workers=2 -e app_database_pool=1001": [
+            *("open 2002 connections", "app_database_pool=1000"),
+            "pgbouncer_max_client_conn=2002",
+        ],
+        "-e pgbouncer_pool_size=91": [
+            *("pgbouncer_pool_size 91", "grants 90"),
+            "pgbouncer_pool_size=90",
+        ],
+    },
+    "no such module": {
+        "-e app_module_gevent=nope:app": ["no module 'nope'", "wsgi_gevent", "app_module"],
+    },
+    "no such callable": {"-e app_module=wsgi:nope": ["does not define 'nope'", "app_module"]},
+    "no such lock file": {"-e app_requirements=nope.txt": ["no lock file", "uv pip compile"]},
 }
 
 
@@ -64,12 +74,8 @@ def refused(lab, words, *arguments):
 
 @pytest.mark.parametrize("case", REFUSALS)
 def test_refusal(lab, case):
-    variables, words = REFUSALS[case]
-    refused(lab, words, *(word for pair in variables for word in ("-e", pair)))
-
-
-def test_limit_that_leaves_the_application_out_is_refused(lab):
-    refused(lab, ["leaves out app1", "--limit proxy1,app1"], "--limit", "proxy1")
+    typed = [word for part in REFUSALS[case] for word in part.split()]
+    refused(lab, [word for words in REFUSALS[case].values() for word in words], *typed)
 
 
 def test_application_with_a_syntax_error_is_refused(lab, app_copy):
@@ -83,33 +89,23 @@ def test_lock_file_nobody_can_satisfy_is_refused(lab, app_copy):
     refused(lab, ["cannot be satisfied", "flask", "uv pip compile"], "-e", f"app_source={app_copy}")
 
 
-def test_other_distribution_is_refused(lab):
-    lab.run(
-        "db1",
-        "cp /etc/os-release /root/kept && sed -i s/^VERSION_ID=.*/VERSION_ID=99/ /usr/lib/os-release",
-    )
+def test_hosts_that_do_not_suit_are_refused(lab):
+    """Another distribution, and ports that somebody has, the pooler's too."""
+    hosts = {"proxy1": 80, "db1": 6432}
+    release = "/usr/lib/os-release"
+    lab.run("db1", f"cp {release} /root/kept && sed -i s/^VERSION_ID=.*/VERSION_ID=99/ {release}")
     try:
-        refused(lab, ["db1", "'debian 99'", "Valid are: debian 12, debian 13"])
+        for name, port in hosts.items():
+            lab.run(name, f"systemd-run --unit=squatter python3 -m http.server {port}")
+            lab.run(name, f"until ss -ltn | grep -q :{port}; do sleep 0.1; done")
+        words = [f"{name} cannot take its part of the stack" for name in hosts]
+        words += ["'debian 99'", "Valid are: debian 12, debian 13", "ss -ltnp"]
+        words += [f"Port {port} is taken by squatter.service" for port in hosts.values()]
+        refused(lab, words, "-e", "pooler=true")
     finally:
-        lab.run("db1", "cp /root/kept /usr/lib/os-release && rm /root/kept")
-
-
-def test_port_of_somebody_else_is_refused(lab):
-    lab.run("proxy1", "systemd-run --unit=squatter python3 -m http.server 80")
-    try:
-        lab.run("proxy1", "until ss -ltn | grep -q :80; do sleep 0.1; done")
-        refused(lab, ["proxy1", "Port 80 is taken by squatter.service", "ss -ltnp"])
-    finally:
-        lab.run("proxy1", "systemctl stop squatter.service")
-
-
-def test_port_of_the_poolers_that_somebody_has_is_refused(lab):
-    lab.run("db1", "systemd-run --unit=squatter python3 -m http.server 6432")
-    try:
-        lab.run("db1", "until ss -ltn | grep -q :6432; do sleep 0.1; done")
-        refused(lab, ["db1", "Port 6432 is taken by squatter.service"], "-e", "pooler=true")
-    finally:
-        lab.run("db1", "systemctl stop squatter.service")
+        for name in hosts:
+            lab.host(name).run("systemctl stop squatter.service")
+        lab.run("db1", f"mv /root/kept {release}")
 
 
 def test_host_that_is_off_is_refused_and_can_be_brought_back(lab):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,22 @@ _loader = DataLoader()
 init_plugin_loader()  # without it no lookup is found
 
 
+@cache
+def _read(path: Path) -> Any:
+    return _loader.load_from_file(str(path), cache="none", trusted_as_template=True)
+
+
+def _copied(value: Any) -> Any:
+    """Return containers of their own, for Ansible changes what it is given; they hold the same strings."""
+    if isinstance(value, dict):
+        return {name: _copied(held) for name, held in value.items()}
+    return [_copied(held) for held in value] if isinstance(value, list) else value
+
+
 def of_role(role: str, kind: str) -> dict[str, Any]:
     """Return a role's defaults or vars; empty if it has none."""
     path = ROLES / role / kind / "main.yml"
-    # Ansible changes what it is given, so no file is read from its cache.
-    read = {"cache": "none", "trusted_as_template": True}
-    return _loader.load_from_file(str(path), **read) if path.exists() else {}
+    return _copied(_read(path)) if path.exists() else {}
 
 
 def variables(role: str, **overrides: Any) -> dict[str, Any]:

@@ -180,6 +180,15 @@ def test_nobody_listens() -> None:
     assert "Connection refused" in told
 
 
+def test_what_is_vain_is_not_waited_for(closed_port: int) -> None:
+    reasons = iter(["", "and has failed"])
+    with pytest.raises(asking.NoAnswer) as caught:
+        asking.wait_for_answer(
+            f"127.0.0.1:{closed_port}", "http", "/healthz", 600, lambda: next(reasons)
+        )
+    assert f"on 127.0.0.1:{closed_port} and has failed. Last answer: " in str(caught.value)
+
+
 def test_a_socket_that_is_not_there(folder: Path) -> None:
     with pytest.raises(FileNotFoundError):
         asking.ask(f"unix:{folder}/none.sock", "http", "/", 5)

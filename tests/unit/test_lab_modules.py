@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,18 @@ def test_removing_a_cgroup_spares_others(cgroup: Any) -> None:
     other.remove()
     assert not other.path.parent.exists()
     assert lab.cgroup2_root().exists()
+
+
+def test_hosts_may_come_and_go_at_once(cgroup: Any) -> None:
+    def come_and_go(number: int) -> None:
+        host = lab.Cgroup(NAME, f"host{number}")
+        for _ in range(50):
+            host.create()
+            host.remove()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(come_and_go, range(8)))
+    assert not cgroup.path.parent.exists()
 
 
 def test_killing_and_removing_what_is_not_there_is_no_error(cgroup: Any) -> None:

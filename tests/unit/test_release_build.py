@@ -219,6 +219,12 @@ def names(archive: str) -> list[str]:
         return tar.getnames()
 
 
+def contents(archive: Path) -> dict[str, bytes]:
+    """Return {name: content} of an archive, which must be whole."""
+    with tarfile.open(archive) as tar:
+        return {entry.name: tar.extractfile(entry).read() for entry in tar.getmembers()}
+
+
 @pytest.mark.usefixtures("index")
 def test_a_release_is_built_once(given: dict[str, Any]) -> None:
     first = greenrack_modules.run(release, **given)
@@ -242,6 +248,22 @@ def test_a_release_is_built_once(given: dict[str, Any]) -> None:
         f"release-{first['release']}.tar.gz",
         f"release-{second['release']}.tar.gz",
     }
+
+
+@pytest.mark.usefixtures("index")
+@pytest.mark.parametrize("kind", ["release_archive", "environment_archive"])
+def test_a_file_of_the_cache_that_is_not_whole_is_made_again(
+    given: dict[str, Any], kind: str
+) -> None:
+    first = greenrack_modules.run(release, **given)
+    archive = Path(first[kind])
+    before = contents(archive)
+    archive.write_bytes(archive.read_bytes()[:-20])
+    assert greenrack_modules.run(release, **given) == {**first, "changed": True}
+    assert contents(archive) == before
+    release.checksum_of(archive).unlink()
+    assert greenrack_modules.run(release, **given) == {**first, "changed": True}
+    assert greenrack_modules.run(release, **given) == {**first, "changed": False}
 
 
 @pytest.mark.usefixtures("index")

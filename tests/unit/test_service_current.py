@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import greenrack_modules
@@ -30,6 +33,7 @@ def unit(started: float = 100, changed: float | None = None, **properties: str) 
         "StateChangeTimestampMonotonic": ago(started if changed is None else changed),
         "FragmentPath": "",
         "DropInPaths": "",
+        "NRestarts": "0",
         **properties,
     }
 
@@ -147,6 +151,84 @@ def test_units_are_read_again_before_the_restart(new: str) -> None:
 def test_a_check_that_fails_stops_before_the_service_is_touched() -> None:
     with pytest.raises(service.Failed, match="'sh -c echo no; exit 1' failed: no"):
         service.do("restart", "greenrack-nowhere.service", ["sh", "-c", "echo no; exit 1"])
+
+
+@pytest.fixture
+def shows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let systemd show these units, one after the other, and the last one from then on."""
+
+    def shows(*units: dict[str, str]) -> None:
+        left = list(units)
+        monkeypatch.setattr(service, "show", lambda _name: left.pop(0) if left[1:] else left[0])
+        monkeypatch.setattr(service, "journal", lambda _name: "the journal says")
+
+    return shows
+
+
+def restarted(*numbers: int, **properties: str) -> list[dict[str, str]]:
+    """Return a unit as it is while systemd restarts it: it says each of these numbers."""
+    return [unit(NRestarts=str(number), **properties) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "ends"),
+    [
+        ([7, 7, 8, 9], ["", "", ""]),
+        ([7, 8, 9, 10], ["", "", "and ended by itself 3 times"]),
+        ([7, 11], ["and ended by itself 4 times"]),
+        ([7, 0, 2, 3], ["", "", "and ended by itself 3 times"]),  # somebody has started it
+    ],
+)
+def test_it_is_enough_when_a_unit_has_ended_three_times(
+    numbers: list[int], ends: list[str], shows: Callable[..., None]
+) -> None:
+    shows(*restarted(*numbers, ActiveState="activating"))
+    counted = service.Ends("web.service")
+    assert [counted.enough() for _ in ends] == ends
+
+
+def test_it_is_enough_when_a_unit_has_failed(shows: Callable[..., None]) -> None:
+    shows(unit(), unit(ActiveState="failed"))
+    assert service.Ends("web.service").enough() == "and has failed"
+
+
+@pytest.mark.parametrize(
+    ("then", "says"),
+    [
+        (restarted(0, 1, 2, 3), "and ended by itself 3 times"),
+        ([unit(ActiveState="failed")], "and has failed"),
+    ],
+)
+def test_what_ends_by_itself_is_not_waited_for(
+    then: list[dict[str, str]], says: str, shows: Callable[..., None], closed_port: int
+) -> None:
+    shows(unit(), *then)
+    answers = {"bind": f"127.0.0.1:{closed_port}", "timeout": 600}
+    result = greenrack_modules.run(service, name="web.service", answers=answers)
+    assert result["failed"]
+    where = f"web.service did not answer GET /healthz with 2xx on {answers['bind']} {says}."
+    assert result["msg"].startswith(f"{where} Last answer: [Errno 111] Connection refused")
+    assert result["msg"].endswith("The end of its journal:\nthe journal says")
+
+
+def test_what_ended_once_is_waited_for(shows: Callable[..., None]) -> None:
+    shows(unit(), *restarted(0, 1))
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # ours already, and nobody can connect to it yet
+        bind = f"127.0.0.1:{held.getsockname()[1]}"
+
+        def serve() -> None:
+            held.listen()
+            link, _ = held.accept()
+            with link:
+                link.recv(4096)
+                link.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        late = threading.Timer(2.5, serve)
+        late.start()
+        result = greenrack_modules.run(service, name="web.service", answers={"bind": bind})
+        late.join()
+    assert (result.get("failed"), result["did"]) == (None, []), result
 
 
 def test_a_unit_nobody_knows_would_be_started() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -63,8 +64,10 @@ class Cgroup:
         return self.path.exists()
 
     def create(self):
-        """Make it, and its parents."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Make it, and its parents, which another lab may be removing."""
+        while not self.exists():
+            with suppress(FileNotFoundError):
+                self.path.mkdir(parents=True, exist_ok=True)
 
     def kill(self):
         """End everything in it at once, as a power failure would, and wait until it is empty."""
@@ -83,7 +86,7 @@ class Cgroup:
             path.rmdir()
         self.path.rmdir()
         top = cgroup2_root()
-        for parent in self.path.parents:
-            if parent == top or any(child.is_dir() for child in parent.iterdir()):
-                break
-            parent.rmdir()
+        # Other hosts, and other labs, go or come at this moment: the kernel removes what is empty, once.
+        with suppress(OSError):
+            for parent in self.path.parents[: -len(top.parts)]:
+                parent.rmdir()

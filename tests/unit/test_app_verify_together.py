@@ -1,0 +1,77 @@
+"""app_verify: requests that are sent at once, and how long it takes until all of them are answered."""
+
+from __future__ import annotations
+
+import http.server
+import re
+from typing import Any
+
+import greenrack_modules
+import pytest
+from demo_servers import waiting_server
+from test_app_verify import declared
+
+verify = greenrack_modules.load("app_verify")
+
+
+def together(bind: str, **changed: Any) -> str:
+    p = declared(bind=bind, **changed)
+    return verify.check_concurrency("the HTTP client", p["http_path"], 4, "Do this.", p)
+
+
+def test_requests_that_are_served_together() -> None:
+    with waiting_server(http.server.ThreadingHTTPServer) as bind:
+        says = together(bind, delay=1.5)
+    took = re.fullmatch(r"the HTTP client: 4 requests of 1.5 s at once took (\S+) s", says)
+    assert took
+    assert 1.5 <= float(took[1]) <= 3
+
+
+def test_requests_that_are_served_one_at_a_time() -> None:
+    with waiting_server(http.server.HTTPServer) as bind, pytest.raises(verify.Failed) as error:
+        together(bind, delay=0.3)
+    says = r"4 requests of 0\.3 s at once took \S+ s through the HTTP client\. Do this\."
+    assert re.fullmatch(says, str(error.value))
+
+
+def test_no_more_are_sent_than_the_server_takes() -> None:
+    with waiting_server(http.server.HTTPServer) as bind:
+        assert "1 requests of 1.5 s" in together(bind, delay=1.5, slots=1)
+
+
+def test_a_request_that_fails_is_shown() -> None:
+    with (
+        waiting_server(http.server.ThreadingHTTPServer) as bind,
+        pytest.raises(verify.Failed, match=r"^4 of 4 requests to /broken failed") as error,
+    ):
+        together(bind, http_path="/broken")
+    assert "the application says: /broken" in str(error.value)
+
+
+def test_what_has_no_path_is_not_asked() -> None:
+    says = "the HTTP client: not asked, for no path is declared"
+    assert together("127.0.0.1:1", http_path="") == says
+
+
+@pytest.mark.parametrize(
+    ("seconds", "passes"),
+    [
+        ([1.9], True),
+        ([2.1, 1.2], True),
+        ([3.9, 2.1, 2.1, 2.1, 1.9], True),
+        ([3.9, 2.1, 2.1, 2.1, 2.2], False),
+        ([2.1, 4.0], False),
+        ([25.0], False),
+    ],
+)
+def test_what_is_a_little_late_is_asked_again(
+    seconds: list[float], passes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = list(seconds)
+    monkeypatch.setattr(verify, "together", lambda *_asked: left.pop(0))
+    if passes:
+        assert together("127.0.0.1:1").endswith(f" took {seconds[-1]:.2f} s")
+    else:
+        with pytest.raises(verify.Failed, match=f"at once took {seconds[-1]} s through"):
+            together("127.0.0.1:1")
+    assert left == []
