@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -109,7 +110,8 @@ def settled(p):
 def check_program(found, p):
     """Raise Failed unless the main process is the declared program."""
     main = next(iter(found.values()), "nothing")
-    if p["program"] not in main:
+    # A word of the command line, or of a file's name in it: not of a directory's, which is the application's.
+    if not re.search(rf"[/.]{p['program']}([. ]|$)", main):
         raise Failed(
             f"{p['unit']} runs '{main}', which is not {p['program']}, as {p['mode']} declares. "
             f"Deploy the mode you want: ansible-playbook site.yml -e server={p['mode']}"
@@ -178,7 +180,8 @@ def check_concurrency(kind, path, most, cure, p):
     """Raise Failed unless simultaneous requests come back in about the time of one."""
     if not path:
         return f"{kind}: not asked, for no path is declared"
-    count = min(p["slots"], most)
+    # One worker's share, for all of them may reach one that takes in more than it serves.
+    count = min(max(p["slots"] // p["workers"], 1), most)
     path = path.replace("{delay}", str(p["delay"]))
     limit = 2 * p["delay"]  # less than two rounds would take
     for _ in range(TRIES):
@@ -211,7 +214,7 @@ def verify(p):
     )
     return [
         *said,
-        # All may reach one worker, and each worker has a pool of its own.
+        # Each worker has a pool of its own.
         check_concurrency(
             "the database driver",
             p["database_path"],

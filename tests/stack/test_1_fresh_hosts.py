@@ -27,10 +27,15 @@ REFUSALS = {
         "-e app_concurrency=0": ["app_concurrency is 0", "1 to 100000"],
         "-e app_timeout=-5": ["app_timeout is -5"],
         "-e app_schema=/nope.sql": ["'/nope.sql' is no file"],
+        "-e app_workers=2.5": ["app_workers is 2.5, and valid is a whole number"],
+        "-e pooler=ture": ["pooler is ture, and valid is true or false"],
+        "-e profil=tutorial": ["profil (did you mean profile?)"],
         "--limit proxy1": ["leaves out app1", "--limit proxy1,app1"],
     },
+    "uWSGI's own protocol over TCP": {
+        "-e server=uwsgi_sync -e protocol=uwsgi": ["run any command", "Type: -e protocol=http"],
+    },
     "variables of roles": {
-        "-e pooler=ture": ["'ture' is not a valid boolean"],
         "-e nginx_protocol=ftp": ["nginx_protocol", "ftp", "http", "uwsgi"],
     },
     "variables that do not suit the hosts": {

@@ -58,6 +58,13 @@ def test_another_program(found: dict[int, str], runs: str) -> None:
     assert "-e server=gunicorn_gevent" in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["gunicorn", "gunicorn-x", "my-gunicorn"])
+def test_an_application_that_is_called_like_the_program(name: str) -> None:
+    runs = f"/srv/{name}/releases/0/.venv/bin/uwsgi --ini /etc/x.uwsgi.ini"
+    with pytest.raises(verify.Failed):
+        verify.check_program({10: runs}, declared())
+
+
 def test_a_worker_of_the_program_is_not_its_main_process() -> None:
     with pytest.raises(verify.Failed, match="runs '/bin/sh start'"):
         verify.check_program({9: "/bin/sh start", **FOUND}, declared())
@@ -182,7 +189,7 @@ def result(monkeypatch: pytest.MonkeyPatch, p: dict[str, Any]) -> dict[str, Any]
 
 def test_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with waiting_server(http.server.ThreadingHTTPServer) as bind:
-        p = {**write(tmp_path, p11=GOOD, p12=GOOD), "bind": bind, "slots": 3, "delay": 1.5}
+        p = {**write(tmp_path, p11=GOOD, p12=GOOD), "bind": bind, "slots": 6, "delay": 1.5}
         found = result(monkeypatch, p)
     assert found["changed"] is False
     program, reports, client, database = found["said"]
@@ -232,7 +239,7 @@ def test_a_database_that_lets_one_through(
     report = {"patched": patched, "tls": "ok", "wait_callback": patched}
     p = {**write(tmp_path, p11=report, p12=report), "patched": patched, "psycogreen": patched}
     with waiting_server(http.server.HTTPServer) as bind:
-        found = result(monkeypatch, {**p, "bind": bind, "http_path": "", "slots": 3, "delay": 0.3})
+        found = result(monkeypatch, {**p, "bind": bind, "http_path": "", "slots": 6, "delay": 0.3})
     assert found["failed"]
     assert "through the database driver" in found["msg"]
     assert cure in found["msg"]

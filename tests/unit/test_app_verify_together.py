@@ -34,6 +34,11 @@ def test_requests_that_are_served_one_at_a_time() -> None:
     assert re.fullmatch(says, str(error.value))
 
 
+def test_no_more_are_sent_than_one_worker_takes() -> None:
+    with waiting_server(http.server.ThreadingHTTPServer) as bind:
+        assert "3 requests of 1.5 s" in together(bind, delay=1.5, slots=6)
+
+
 def test_no_more_are_sent_than_the_server_takes() -> None:
     with waiting_server(http.server.HTTPServer) as bind:
         assert "1 requests of 1.5 s" in together(bind, delay=1.5, slots=1)
