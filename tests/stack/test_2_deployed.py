@@ -2,6 +2,7 @@
 
 import json
 import time
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -120,6 +121,29 @@ def test_database_refuses_other_hosts(deployed):
     asked = f'python3 -c "{code}; s.sendall({startup}); print(s.recv(300))"'
     assert "no pg_hba.conf entry" in deployed.run("load1", asked)
     assert "no pg_hba.conf entry" not in deployed.run("app1", asked)
+
+
+COMMAND = """
+import contextlib, socket, struct
+pairs = {"REQUEST_METHOD": "GET", "PATH_INFO": "/x", "SCRIPT_NAME": "/x", "SERVER_NAME": "x"}
+pairs["UWSGI_FILE"] = "exec://id > /run/demo/probe; echo"
+packed = b"".join(struct.pack("<H", len(w)) + w.encode() for pair in pairs.items() for w in pair)
+asked = f"GET /x HTTP/1.0\\r\\nUWSGI_FILE: {pairs['UWSGI_FILE']}\\r\\n\\r\\n".encode()
+for request in (struct.pack("<BHB", 0, len(packed), 0) + packed, asked):
+    with socket.create_connection(("ADDRESS", 8000), 5) as link:
+        link.sendall(request)
+        link.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            link.recv(300)
+"""
+
+
+def test_uwsgi_runs_nobodys_commands(deployed):
+    """In its own protocol anybody who reaches it may name a program for it to run."""
+    code = b64encode(COMMAND.replace("ADDRESS", f"{deployed.prefix}.21").encode()).decode()
+    deployed.run("load1", f"echo {code} | base64 -d | python3")
+    probe = deployed.host("app1").file("/run/demo/probe")
+    assert not probe.exists, probe.content_string
 
 
 def test_hosts_reach_the_mirror_and_nothing_else(deployed):
