@@ -10,7 +10,7 @@ import pytest
 # Files whose tests need what the ones before them left behind; of two that are equally long, the
 # one whose lab is touched by nobody before comes first.
 GROUPS = [
-    ["test_1_fresh_hosts.py", "test_2_deployed.py", "test_3_changes.py"],
+    ["test_1_fresh_hosts.py", "test_2_deployed.py", "test_3_changes.py", "test_7_driver.py"],
     ["test_4_modes.py", "test_6_database.py"],
     ["test_5_single_host.py"],
     ["test_scenarios.py"],

@@ -162,3 +162,15 @@ class Lab:
         found += [line for line in mounts if f"/greenrack/{self.name}/" in line]
         table = f"table ip greenrack_{self.name}"
         return found + [line for line in tables.stdout.splitlines() if line == table]
+
+
+KNOWING_THE_MODE = (
+    "app_release,app_server,nginx"  # the parts of the stack whose deploy depends on it
+)
+
+
+def switch(lab, *variables, tags=KNOWING_THE_MODE):
+    """Deploy a mode, and what goes with it, to a lab that has the stack; all of it with the tags "all"."""
+    chosen = [word for variable in variables for word in ("-e", variable)]
+    run = lab.play("site.yml", "--tags", tags, *chosen)
+    assert run.code == 0, run.output

@@ -6,21 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from tests.stack.lab import ROOT
+from tests.stack.lab import ROOT, switch
 
 MODES = yaml.safe_load((ROOT / "roles/server_mode/vars/main.yml").read_text())["server_mode_table"]
 PATHS = ["/?delay=0.1", "/db?delay=0.1", "/healthz", "/readyz", "/stats"]
-
-
-# The parts of the stack that know the mode.
-OURS = "app_release,app_server,nginx"
-
-
-def _deploy(lab, *variables, tags=OURS):
-    chosen = [word for variable in variables for word in ("-e", variable)]
-    run = lab.play("site.yml", "--tags", tags, *chosen)
-    assert run.code == 0, run.output
-    return run
 
 
 def _in_flight(lab):
@@ -40,7 +29,7 @@ SERVING = [
 @pytest.mark.parametrize(("mode", "front"), SERVING)
 def test_mode_serves_behind(deployed, mode, front):
     proxied = front == "nginx"
-    _deploy(deployed, f"server={mode}", *([] if proxied else ["proxy=false"]))
+    switch(deployed, f"server={mode}", *([] if proxied else ["proxy=false"]))
     address = None if proxied else f"{deployed.prefix}.21:8000"
     assert [deployed.get(path, address)[0] for path in PATHS] == [200] * len(PATHS)
     assert deployed.host("proxy1").service("nginx").is_running == proxied
@@ -56,36 +45,24 @@ def test_mode_serves_behind(deployed, mode, front):
 
 
 def test_gunicorn_speaks_the_uwsgi_protocol(deployed):
-    _deploy(deployed, "server=gunicorn_sync", "protocol=uwsgi")
+    switch(deployed, "server=gunicorn_sync", "protocol=uwsgi")
     assert "uwsgi_pass demo" in deployed.run("proxy1", "cat /etc/nginx/conf.d/greenrack.conf")
     assert [deployed.get(path)[0] for path in PATHS] == [200] * len(PATHS)
 
 
 def test_tutorials_profile_has_the_tutorials_workers(deployed):
-    _deploy(deployed, "server=uwsgi_sync", "profile=tutorial", tags="all")
+    switch(deployed, "server=uwsgi_sync", "profile=tutorial", tags="all")
     lines = deployed.run("app1", "cat /etc/demo.uwsgi.ini").splitlines()
     assert {"processes = 4", "threads = 50"} <= set(lines)
 
 
 ENTRY = (ROOT / "app/demo/wsgi_gevent.py").read_text()
-PLAIN = (ROOT / "app/demo/wsgi.py").read_text()
-
-
-def test_gate_finds_a_driver_that_blocks(deployed, app_copy):
-    (app_copy / "wsgi_gevent.py").write_text(
-        "from gevent import monkey\nmonkey.patch_all()\n" + PLAIN
-    )
-    chosen = ["-e", "server=gunicorn_gevent", "-e", f"app_source={app_copy}"]
-    run = deployed.play("site.yml", "--tags", OURS, *chosen)
-    assert run.code != 0, run.output
-    assert "psycopg2 blocks the event loop" in run.output, run.output
-    assert "psycogreen.gevent.patch_psycopg()" in run.output, run.output
 
 
 def test_gate_finds_a_patch_that_came_late_and_one_that_never_came(deployed, app_copy):
     late = "import ssl, urllib3, requests\n" + ENTRY
     (app_copy / "wsgi_gevent.py").write_text(late)
-    _deploy(deployed, "server=pywsgi_gevent", f"app_source={app_copy}")
+    switch(deployed, "server=pywsgi_gevent", f"app_source={app_copy}")
     # The servers patch before the entry does; without that, the entry's patch is the first and too late.
     config, unit = "/etc/demo.pywsgi.py", "/etc/systemd/system/demo.service"
     deployed.run("app1", f"sed -i '/monkey/d' {config} && systemctl restart demo.service")
@@ -102,7 +79,7 @@ def test_gate_finds_a_patch_that_came_late_and_one_that_never_came(deployed, app
 def test_gate_finds_one_thread_where_many_are_declared(deployed):
     # Few, for they will be served one after the other; by one worker, for of two, one may get most of them.
     few = ["app_workers=1", "app_concurrency=8"]
-    _deploy(deployed, "server=gunicorn_sync", *few)
+    switch(deployed, "server=gunicorn_sync", *few)
     verify = ["playbooks/verify.yml", *(word for variable in few for word in ("-e", variable))]
     passed = deployed.play(*verify)
     assert passed.code == 0, passed.output
@@ -116,15 +93,3 @@ def test_gate_finds_one_thread_where_many_are_declared(deployed):
     assert found.code != 0, found.output
     assert "8 requests of 1 s at once took" in found.output, found.output
     assert "requests at once that are declared" in " ".join(found.output.split()), found.output
-
-
-def test_driver_that_blocks_on_purpose_is_stated(deployed):
-    _deploy(deployed, "server=uwsgi_gevent", "psycogreen=false")
-    stated = deployed.play("playbooks/verify.yml", "-e", "psycogreen=false")
-    assert stated.code == 0, stated.output
-    assert "the database driver blocks, as psycogreen=false asks for" in stated.output, (
-        stated.output
-    )
-    undeclared = deployed.play("playbooks/verify.yml")
-    assert undeclared.code != 0, undeclared.output
-    assert "psycopg2 blocks the event loop" in undeclared.output, undeclared.output

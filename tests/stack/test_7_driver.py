@@ -1,0 +1,28 @@
+"""A database driver that blocks the event loop: found when nobody said so, and stated when somebody did."""
+
+from tests.stack.lab import KNOWING_THE_MODE, ROOT, switch
+
+PLAIN = (ROOT / "app/demo/wsgi.py").read_text()
+
+
+def test_gate_finds_a_driver_that_blocks(deployed, app_copy):
+    (app_copy / "wsgi_gevent.py").write_text(
+        "from gevent import monkey\nmonkey.patch_all()\n" + PLAIN
+    )
+    chosen = ["-e", "server=gunicorn_gevent", "-e", f"app_source={app_copy}"]
+    run = deployed.play("site.yml", "--tags", KNOWING_THE_MODE, *chosen)
+    assert run.code != 0, run.output
+    assert "psycopg2 blocks the event loop" in run.output, run.output
+    assert "psycogreen.gevent.patch_psycopg()" in run.output, run.output
+
+
+def test_driver_that_blocks_on_purpose_is_stated(deployed):
+    switch(deployed, "server=uwsgi_gevent", "psycogreen=false")
+    stated = deployed.play("playbooks/verify.yml", "-e", "psycogreen=false")
+    assert stated.code == 0, stated.output
+    assert "the database driver blocks, as psycogreen=false asks for" in stated.output, (
+        stated.output
+    )
+    undeclared = deployed.play("playbooks/verify.yml")
+    assert undeclared.code != 0, undeclared.output
+    assert "psycopg2 blocks the event loop" in undeclared.output, undeclared.output
