@@ -80,6 +80,10 @@ def test_a_protocol_that_a_mode_does_not_speak(mode: str) -> None:
         ),
         (
             {"protocol": "fastcgi"},
+            ["does not speak fastcgi", "Valid is: http.", "-e protocol=http"],
+        ),
+        (
+            {"protocol": "fastcgi", "app_socket": "unix", **NEAR},
             ["does not speak fastcgi", "uwsgi, http", "-e protocol=uwsgi"],
         ),
         (
