@@ -98,9 +98,8 @@ def wait_for(
     """Wait until the condition is met; it is an error if the server ends, or takes for ever."""
     end = time.monotonic() + 120
     while not condition():
-        said = f"no {what} of {states(process)}: {(folder / 'log').read_text()}"
-        assert process.poll() is None, said
-        assert time.monotonic() < end, said
+        ended = process.poll() is not None or time.monotonic() > end
+        assert not ended, f"no {what} of {states(process)}: {(folder / 'log').read_text()}"
         time.sleep(0.05)
 
 
@@ -148,11 +147,12 @@ def idle(process: subprocess.Popen[bytes]) -> bool:
 def states(process: subprocess.Popen[bytes]) -> list[tuple[int, str]]:
     """Return the number and the state of each of a server's processes."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            state, _parent, group = path.read_text().rpartition(")")[2].split()[:3]
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # any of them may end meanwhile
+            stat = (path / "stat").read_text()
+            state, _parent, group = stat.rpartition(")")[2].split()[:3]
             if int(group) == process.pid and state != "Z":
-                found.append((int(path.parent.name), state))
+                found.append((int(path.name), state))
     return found
 
 
