@@ -3,12 +3,7 @@
 
 from __future__ import annotations
 
-import grp
-import os
-import pwd
-import tempfile
-from pathlib import Path
-
+from ansible.module_utils import greenrack_files
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -37,107 +32,13 @@ RETURN = r"""
 paths: {description: The files that were, or would be, changed, type: list, returned: always}
 """
 
-FILE = {
-    "path": {"type": "path", "required": True},
-    "content": {"type": "str"},
-    "secret": {"type": "str", "no_log": True},
-    "mode": {"type": "str", "default": "0644"},
-    "owner": {"type": "str", "default": "root"},
-    "group": {"type": "str", "default": "root"},
-    "validate": {"type": "str"},
-}
-
-
-class File:
-    """One file as it shall be."""
-
-    def __init__(self, module, wanted):
-        self.module = module
-        self.wanted = wanted
-        self.path = Path(wanted["path"])
-        self.mode = int(wanted["mode"], 8)
-        # Ansible's templates end without a newline where the lookup stripped it.
-        self.text = (wanted["secret"] or wanted["content"] or "").rstrip("\n") + "\n"
-
-    def before(self):
-        """Return the present text; empty if there is none."""
-        return self.path.read_text("utf-8", "replace") if self.path.exists() else ""
-
-    def current(self):
-        """Say whether nothing has to be done."""
-        if not self.path.exists() or self.path.read_bytes() != self.text.encode():
-            return False
-        now = self.path.stat()
-        try:
-            names = (pwd.getpwuid(now.st_uid).pw_name, grp.getgrgid(now.st_gid).gr_name)
-        except KeyError:  # whose it was is gone
-            return False
-        return (now.st_mode & 0o7777, *names) == (
-            self.mode,
-            self.wanted["owner"],
-            self.wanted["group"],
-        )
-
-    def diff(self):
-        """Return what --diff shows."""
-        header = {"before_header": str(self.path), "after_header": str(self.path)}
-        if self.wanted["secret"]:
-            return {**header, "before": "(secret)\n", "after": "(secret, changed)\n"}
-        return {**header, "before": self.before(), "after": self.text}
-
-    def validate(self):
-        """Fail if the wanted text is not valid."""
-        if not self.wanted["validate"]:
-            return
-        handle, draft = tempfile.mkstemp(dir=self.module.tmpdir)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(self.text)
-        command = self.wanted["validate"].replace("%s", draft)
-        code, out, err = self.module.run_command(command, use_unsafe_shell=True)
-        if code != 0:
-            self.module.fail_json(
-                msg=f"{self.path} would be invalid, so no file was changed. "
-                f"'{self.wanted['validate']}' says:\n{out}{err}"
-            )
-
-    def write(self):
-        """Write the file beside its name, as nobody's but root's, and move it there when it is whole."""
-        owner, group = pwd.getpwnam(self.wanted["owner"]), grp.getgrnam(self.wanted["group"])
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=self.path.parent, prefix=".")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(self.text)
-            os.fchown(handle, owner.pw_uid, group.gr_gid)
-            os.fchmod(handle, self.mode)
-            file.flush()
-            os.fsync(handle)
-        Path(partial).replace(self.path)
-
 
 def main():
     """Run the module."""
-    module = AnsibleModule(
-        {
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": FILE,
-                "mutually_exclusive": [("content", "secret")],
-                "required_one_of": [("content", "secret")],
-            }
-        },
-        supports_check_mode=True,
-    )
-    files = [File(module, wanted) for wanted in module.params["files"]]
-    old = [file for file in files if not file.current()]
-    diff = [file.diff() for file in old]
-    if not module.check_mode:
-        for file in old:
-            file.validate()
-        for file in old:
-            file.write()
-    module.exit_json(changed=bool(old), paths=[str(file.path) for file in old], diff=diff)
+    arguments = {"files": {**greenrack_files.argument(), "required": True}}
+    module = AnsibleModule(arguments, supports_check_mode=True)
+    paths, diff = greenrack_files.bring_up_to_date(module, module.params["files"])
+    module.exit_json(changed=bool(paths), paths=paths, diff=diff)
 
 
 if __name__ == "__main__":

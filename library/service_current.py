@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: a systemd service that runs, and runs what is on disk now."""
+"""Ansible module: a systemd service with its files, that runs, and runs with them as they are now."""
 
 from __future__ import annotations
 
@@ -7,21 +7,29 @@ import os
 import subprocess
 import time
 
+from ansible.module_utils import greenrack_files
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.greenrack_ask import NoAnswer, journal, wait_for_answer
 
 DOCUMENTATION = r"""
 module: service_current
-short_description: Make a systemd service run with the files as they are now
+short_description: Write a systemd service's files, and make it run with them
 description:
+  - Writes the files as C(config_files) does.
   - Enables and starts the service, and restarts or reloads it when one of its files, or its unit
     file, is younger than the service's last start or reload. Then waits until it answers, if told where,
     but no longer once it has failed, or ended by itself three times.
   - A handler is lost when the run that notified it is interrupted; the ages of the files are not.
+  - A dry run tells what the files it would write would take.
 options:
   name: {description: "Name of the unit, such as nginx.service", type: str, required: true}
-  restart_on: {description: Files a change of which takes a restart, type: list, elements: path, default: []}
-  reload_on: {description: Files a change of which takes a reload, type: list, elements: path, default: []}
+  files:
+    description: The files it is run with. Each has the options C(config_files) documents, and one more.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      takes: {description: What a change of it takes, type: str, choices: [restart, reload], default: restart}
   check: {description: Command that must succeed before a restart or reload, type: list, elements: str, default: []}
   answers:
     description: Where it must answer 2xx itself, so that no proxy's answer is taken for its own.
@@ -34,14 +42,18 @@ options:
 """
 
 RETURN = r"""
+paths: {description: "The files that were, or would be, changed", type: list, returned: always}
 did: {description: "What was done, of reload-units, enable, start, restart, reload", type: list, returned: always}
 journal: {description: The last lines of the unit's journal, type: str, returned: when it failed}
 """
 
+VERBS = ["restart", "reload"]  # what a change of a file may take
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
-    "restart_on": {"type": "list", "elements": "path", "default": []},
-    "reload_on": {"type": "list", "elements": "path", "default": []},
+    "files": {
+        **greenrack_files.argument(takes={"type": "str", "choices": VERBS, "default": "restart"}),
+        "default": [],
+    },
     "check": {"type": "list", "elements": "str", "default": []},
     "answers": {
         "type": "dict",
@@ -107,26 +119,29 @@ def unread(unit, paths):
     return [path for path in there if path not in unit["DropInPaths"].split()]
 
 
-def wanted(unit, restart_on, reload_on):
+def wanted(unit, restart_on, reload_on, written):
     """Return the verb that brings the unit up to date, or None."""
     if unit["ActiveState"] not in ("active", "reloading"):
         return "start"
     own = [unit["FragmentPath"], *unit["DropInPaths"].split()]
-    # It read its files after it began to start; a reload, which changes the state, does not count.
-    if unread(unit, restart_on) or changed_at([*own, *restart_on]) > since(unit, "InactiveExit"):
+    if not written.isdisjoint(restart_on) or unread(unit, restart_on):
         return "restart"
-    return "reload" if changed_at(reload_on) > since(unit, "StateChange") else None
+    # It read its files after it began to start; a reload, which changes the state, does not count.
+    if changed_at([*own, *restart_on]) > since(unit, "InactiveExit"):
+        return "restart"
+    due = not written.isdisjoint(reload_on) or changed_at(reload_on) > since(unit, "StateChange")
+    return "reload" if due else None
 
 
-def plan(unit, params):
-    """Return what has to be done, in order."""
+def plan(unit, restart_on, reload_on, written):
+    """Return what has to be done, in order; the files are paths, and a dry run would have written some."""
     steps = []
-    overlooked = unit["NeedDaemonReload"] == "yes" or unread(unit, params["restart_on"])
+    overlooked = unit["NeedDaemonReload"] == "yes" or unread(unit, restart_on)
     if overlooked or unit["LoadState"] == "not-found":
         steps.append("reload-units")
     if unit["UnitFileState"] not in ("enabled", "enabled-runtime", "static", "alias"):
         steps.append("enable")
-    verb = wanted(unit, params["restart_on"], params["reload_on"])
+    verb = wanted(unit, restart_on, reload_on, written)
     return [*steps, verb] if verb else steps
 
 
@@ -163,9 +178,11 @@ class Ends:
 def main():
     """Run the module."""
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
-    name = module.params["name"]
+    name, files = module.params["name"], module.params["files"]
+    paths, diff = greenrack_files.bring_up_to_date(module, files)
+    takes = {verb: [file["path"] for file in files if file["takes"] == verb] for verb in VERBS}
     try:
-        steps = plan(show(name), module.params)
+        steps = plan(show(name), takes["restart"], takes["reload"], set(paths))
         if not module.check_mode:
             for step in steps:
                 do(step, name, module.params["check"])
@@ -174,7 +191,7 @@ def main():
     except (Failed, NoAnswer) as error:
         told = journal(name)
         module.fail_json(msg=f"{name} {error}\nThe end of its journal:\n{told}", journal=told)
-    module.exit_json(changed=bool(steps), did=steps)
+    module.exit_json(changed=bool(paths or steps), paths=paths, did=steps, diff=diff)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def test_release_that_cannot_be_imported_never_runs(deployed, app_copy):
 
 def test_interrupted_run_is_completed_by_the_next(deployed):
     change = ("-e", "app_concurrency=900")
+    slots = f"GREENRACK_SLOTS={int(deployed.run('app1', 'nproc')) * 900}"
     play = subprocess.Popen(
         deployed.command("site.yml", *change),
         cwd=ROOT,
@@ -39,8 +40,11 @@ def test_interrupted_run_is_completed_by_the_next(deployed):
         start_new_session=True,
     )
     for line in play.stdout:
-        if "Run the application" in line:  # its files are written, it does not run with them yet
+        if "Run the application" in line:
             break
+    written = f"grep --count '{slots} ' /etc/systemd/system/demo.service || true"
+    while deployed.run("app1", written) == "0":  # then its files are new, and what runs is old
+        assert play.poll() is None, play.stdout.read()
     while play.poll() is None:  # Ansible may miss one, as people who press Ctrl-C twice know
         os.killpg(play.pid, signal.SIGINT)
         time.sleep(0.1)
@@ -49,8 +53,7 @@ def test_interrupted_run_is_completed_by_the_next(deployed):
     run = deployed.play("site.yml", *change)
     assert run.code == 0, run.output
     environment = deployed.run("app1", f"tr '\\0' '\\n' < /proc/{_main_pid(deployed)}/environ")
-    cpus = int(deployed.run("app1", "nproc"))
-    assert f"GREENRACK_SLOTS={cpus * 900}" in environment.splitlines()
+    assert slots in environment.splitlines()
 
 
 def test_change_that_does_not_come_up_shows_the_journal(deployed, app_copy):

@@ -6,15 +6,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import greenrack_modules
 import pytest
 
 service = greenrack_modules.load("service_current")
-
-NOTHING = {"restart_on": [], "reload_on": []}
 
 
 def ago(seconds: float) -> str:
@@ -36,6 +34,13 @@ def unit(started: float = 100, changed: float | None = None, **properties: str) 
         "NRestarts": "0",
         **properties,
     }
+
+
+def plan(
+    unit: dict[str, str], restart: Sequence[str] = (), reload: Sequence[str] = (), written: str = ""
+) -> list[str]:
+    """Return what has to be done because of files a change of which takes a restart or a reload."""
+    return service.plan(unit, restart, reload, {written})
 
 
 @pytest.fixture
@@ -62,90 +67,96 @@ def test_the_properties_are_those_that_are_asked_for() -> None:
 
 
 def test_nothing_is_done_to_a_service_that_is_current(old: str) -> None:
-    assert service.plan(unit(), {"restart_on": [old], "reload_on": [old]}) == []
+    assert plan(unit(), restart=[old], reload=[old]) == []
 
 
 def test_a_younger_file_takes_a_restart(old: str, new: str) -> None:
-    assert service.plan(unit(), {"restart_on": [old, new], "reload_on": []}) == ["restart"]
+    assert plan(unit(), restart=[old, new]) == ["restart"]
 
 
 def test_a_younger_file_takes_a_reload(old: str, new: str) -> None:
-    assert service.plan(unit(), {"restart_on": [old], "reload_on": [new]}) == ["reload"]
+    assert plan(unit(), restart=[old], reload=[new]) == ["reload"]
 
 
 def test_a_restart_makes_a_reload_needless(new: str) -> None:
-    assert service.plan(unit(), {"restart_on": [new], "reload_on": [new]}) == ["restart"]
+    assert plan(unit(), restart=[new], reload=[new]) == ["restart"]
+
+
+def test_what_a_dry_run_would_write_takes_what_it_would_take(old: str) -> None:
+    assert plan(unit(), restart=[old], written=old) == ["restart"]
+    assert plan(unit(), reload=[old], written=old) == ["reload"]
+    assert plan(unit(ActiveState="inactive"), reload=[old], written=old) == ["start"]
 
 
 def test_its_own_unit_file_takes_a_restart(old: str, new: str) -> None:
-    assert service.plan(unit(FragmentPath=old), NOTHING) == []
-    assert service.plan(unit(FragmentPath=new), NOTHING) == ["restart"]
-    assert service.plan(unit(FragmentPath=old, DropInPaths=f"{old} {new}"), NOTHING) == ["restart"]
+    assert plan(unit(FragmentPath=old)) == []
+    assert plan(unit(FragmentPath=new)) == ["restart"]
+    assert plan(unit(FragmentPath=old, DropInPaths=f"{old} {new}")) == ["restart"]
 
 
 def test_a_drop_in_that_systemd_overlooked_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "web.service.d"
     folder.mkdir()
     path = written(folder / "limits.conf", 1000)
-    wanted = {"restart_on": [path], "reload_on": []}
-    assert service.plan(unit(), wanted) == ["reload-units", "restart"]
-    assert service.plan(unit(DropInPaths=path), wanted) == []
+    wanted = {"restart": [path]}
+    assert plan(unit(), **wanted) == ["reload-units", "restart"]
+    assert plan(unit(DropInPaths=path), **wanted) == []
 
 
 def test_a_file_that_is_not_there_is_no_reason(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone")
-    assert service.plan(unit(), {"restart_on": [gone], "reload_on": [gone]}) == []
+    assert plan(unit(), restart=[gone], reload=[gone]) == []
 
 
 def test_a_link_counts_as_what_it_names(tmp_path: Path, new: str) -> None:
     link = tmp_path / "link"
     link.symlink_to(new)
-    assert service.plan(unit(), {"restart_on": [str(link)], "reload_on": []}) == ["restart"]
+    assert plan(unit(), restart=[str(link)]) == ["restart"]
 
 
 def test_a_reload_does_not_hide_that_a_restart_is_due(tmp_path: Path) -> None:
     file = written(tmp_path / "greenrack.conf", 50)
     reloaded = unit(started=100, changed=10)  # by somebody else, after the file was written
-    assert service.plan(reloaded, {"restart_on": [file], "reload_on": []}) == ["restart"]
-    assert service.plan(reloaded, {"restart_on": [], "reload_on": [file]}) == []
+    assert plan(reloaded, restart=[file]) == ["restart"]
+    assert plan(reloaded, reload=[file]) == []
 
 
 def test_a_file_written_while_the_service_starts_is_not_overlooked(tmp_path: Path) -> None:
     file = written(tmp_path / "greenrack.conf", 50)
     slow = unit(started=60, changed=40)  # it may have read the file before
-    assert service.plan(slow, {"restart_on": [file], "reload_on": []}) == ["restart"]
+    assert plan(slow, restart=[file]) == ["restart"]
 
 
 @pytest.mark.parametrize("state", ["inactive", "failed", "activating", "deactivating"])
 def test_what_does_not_run_is_started(state: str, new: str) -> None:
     stopped = unit(ActiveState=state, InactiveExitTimestampMonotonic="0")
-    assert service.plan(stopped, {"restart_on": [new], "reload_on": [new]}) == ["start"]
+    assert plan(stopped, restart=[new], reload=[new]) == ["start"]
 
 
 def test_a_service_that_reloads_is_running(new: str) -> None:
     reloading = unit(ActiveState="reloading")
-    assert service.plan(reloading, NOTHING) == []
-    assert service.plan(reloading, {"restart_on": [new], "reload_on": []}) == ["restart"]
+    assert plan(reloading) == []
+    assert plan(reloading, restart=[new]) == ["restart"]
 
 
 @pytest.mark.parametrize("state", ["disabled", "", "linked", "indirect"])
 def test_what_would_not_start_at_boot_is_enabled(state: str) -> None:
-    assert service.plan(unit(UnitFileState=state), NOTHING) == ["enable"]
+    assert plan(unit(UnitFileState=state)) == ["enable"]
 
 
 @pytest.mark.parametrize("state", ["enabled", "enabled-runtime", "static", "alias"])
 def test_what_starts_at_boot_is_left_alone(state: str) -> None:
-    assert service.plan(unit(UnitFileState=state), NOTHING) == []
+    assert plan(unit(UnitFileState=state)) == []
 
 
 def test_a_new_unit_takes_everything_in_order() -> None:
     new_unit = unit(LoadState="not-found", ActiveState="inactive", UnitFileState="")
-    assert service.plan(new_unit, NOTHING) == ["reload-units", "enable", "start"]
+    assert plan(new_unit) == ["reload-units", "enable", "start"]
 
 
 def test_units_are_read_again_before_the_restart(new: str) -> None:
     changed = unit(NeedDaemonReload="yes", FragmentPath=new)
-    assert service.plan(changed, NOTHING) == ["reload-units", "restart"]
+    assert plan(changed) == ["reload-units", "restart"]
 
 
 def test_a_check_that_fails_stops_before_the_service_is_touched() -> None:
@@ -163,6 +174,16 @@ def shows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(service, "journal", lambda _name: "the journal says")
 
     return shows
+
+
+def test_a_dry_run_tells_of_the_restart(tmp_path: Path, shows: Callable[..., None]) -> None:
+    shows(unit())
+    file = {"path": str(tmp_path / "web.conf"), "content": "a"}
+    result = greenrack_modules.run(service, check=True, name="web.service", files=[file])
+    assert (result["changed"], result["did"]) == (True, ["restart"])
+    assert result["paths"] == [file["path"]]
+    assert result["diff"][0]["after"] == "a\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def restarted(*numbers: int, **properties: str) -> list[dict[str, str]]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load  # in C, where PyYAML has that
+
+
+def content(path):
+    """Return what is in a YAML file."""
+    return yaml_load(path.read_text(encoding="utf-8"))
 
 
 def argument_specs(roles_path):
@@ -14,7 +19,7 @@ def argument_specs(roles_path):
     """
     found = {}
     for path in sorted(Path(roles_path).glob("*/meta/argument_specs.yml")):
-        specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+        specs = content(path)["argument_specs"]
         options = next(iter(specs.values()))["options"]
         found[path.parts[-3]] = {
             name: {key: value for key, value in option.items() if key != "default"}
@@ -30,9 +35,7 @@ def shipped_variables(inventories):
     """
     directory = Path(inventories)
     shipped = [directory / "topology.yml", *directory.glob("example/group_vars/all/*.yml")]
-    return sorted(
-        {name for path in shipped for name in yaml.safe_load(path.read_text(encoding="utf-8"))}
-    )
+    return sorted({name for path in shipped for name in content(path)})
 
 
 class FilterModule:
