@@ -7,6 +7,7 @@ import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -83,11 +84,9 @@ def processes(unit):
     pids.sort(key=lambda pid: pid != int(values["MainPID"]))
     found = {}
     for pid in pids:
-        command = Path(f"/proc/{pid}/cmdline")
-        if command.exists():
-            found[pid] = (
-                command.read_text(encoding="utf-8", errors="replace").replace("\0", " ").strip()
-            )
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may end at any moment
+            words = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+            found[pid] = words.replace("\0", " ").strip()
     return found
 
 

@@ -168,6 +168,21 @@ def test_the_units_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert found[os.getpid()] == own
 
 
+def test_a_process_that_ends_while_it_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Path.read_text
+
+    def ended(path: Path, **how: Any) -> str:
+        if path == Path(f"/proc/{os.getppid()}/cmdline"):
+            raise ProcessLookupError
+        return read(path, **how)
+
+    monkeypatch.setattr(Path, "read_text", ended)
+    with unit(monkeypatch, tmp_path):
+        assert list(verify.processes("demo.service")) == [os.getpid()]
+
+
 @pytest.mark.parametrize("shown", [{"MainPID": 0}, {"ControlGroup": "", "MainPID": 0}])
 def test_a_unit_that_does_not_run(
     shown: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
