@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,11 @@ class Cluster:
         self._signal_all(signal.SIGCONT)
 
     def _signal_all(self, number: int) -> None:
+        self._process.send_signal(number)
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        for pid in [self._process.pid, *map(int, children.read_text().split())]:
-            os.kill(pid, number)
+        for pid in map(int, children.read_text().split()):
+            with suppress(ProcessLookupError):  # it may have ended, as the one of a closed connection
+                os.kill(pid, number)
 
     def remove(self) -> None:
         if self._process.poll() is None:
