@@ -27,8 +27,9 @@ def test_release_that_cannot_be_imported_never_runs(deployed, app_copy):
 
 
 def test_interrupted_run_is_completed_by_the_next(deployed):
-    change = ("-e", "app_concurrency=900")
-    slots = f"GREENRACK_SLOTS={int(deployed.run('app1', 'nproc')) * 900}"
+    change = ("-e", "app_concurrency=2500")
+    at_once = int(deployed.run("app1", "nproc")) * 2500
+    slots = f"GREENRACK_SLOTS={at_once}"
     play = subprocess.Popen(
         deployed.command("site.yml", *change),
         cwd=ROOT,
@@ -54,6 +55,8 @@ def test_interrupted_run_is_completed_by_the_next(deployed):
     assert run.code == 0, run.output
     environment = deployed.run("app1", f"tr '\\0' '\\n' < /proc/{_main_pid(deployed)}/environ")
     assert slots in environment.splitlines()
+    queue = deployed.run("app1", "ss -Hltn sport = :8000").split()[2]
+    assert int(queue) == max(at_once, 4096), "every request it takes may come at the same moment"
 
 
 def test_change_that_does_not_come_up_shows_the_journal(deployed, app_copy):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from expected import GIVEN, MODES, SPOKEN
-from render import BINDS, evaluate, of_bind, of_mode, of_role, render
+from render import BINDS, evaluate, of_bind, of_mode, render
 
 # Seconds a request may take.
 TIMEOUTS = [0.5, 30, 120]
@@ -123,6 +123,9 @@ def test_the_slow_api_is_given_time_for_its_longest_delay(longest: float) -> Non
     assert int(unit["Service"]["TimeoutStopSec"]) > longest
 
 
-def test_preflight_knows_the_roles_queue() -> None:
-    default = of_role("app_server", "defaults")["app_server_backlog"]
-    assert int(evaluate("preflight", "__preflight_backlog")) == default
+@pytest.mark.parametrize(
+    ("concurrency", "queue"), [(50, 4096), (2048, 4096), (8000, 16000), (50000, 65535)]
+)
+def test_whatever_it_takes_at_once_may_come_at_once(concurrency: int, queue: int) -> None:
+    given = of_mode("uwsgi_gevent") | {"app_concurrency": concurrency}
+    assert int(evaluate("app_server", "app_server_backlog", **given)) == queue
