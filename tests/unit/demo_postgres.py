@@ -99,7 +99,7 @@ class Cluster:
         self._process.send_signal(number)
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         for pid in map(int, children.read_text().split()):
-            with suppress(ProcessLookupError):  # it may have ended, as the one of a closed connection
+            with suppress(ProcessLookupError):  # ended, as that of a closed connection does
                 os.kill(pid, number)
 
     def remove(self) -> None:
