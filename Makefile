@@ -4,7 +4,7 @@ VENV := .venv
 PLAY := $(VENV)/bin/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup demo test bench-deploy bench-modes lint lab-up lab-down lab-status lock
+.PHONY: help setup demo test bench-deploy bench-modes bench-changes lint lab-up lab-down lab-status lock
 
 help: ## What can be typed here
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -25,6 +25,9 @@ bench-deploy: setup ## Time the lab, a first deploy, a run without a change and 
 
 bench-modes: setup ## Measure the modes beside the tutorial's profile (about 40 minutes)
 	./bin/bench-modes
+
+bench-changes: setup ## Change what is live in the lab while clients ask (about 20 minutes)
+	./bin/bench-changes 10.89.0.11
 
 lint: setup ## ansible-lint and ruff
 	ansible-lint --offline

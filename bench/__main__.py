@@ -1,14 +1,19 @@
-"""The command line: `python -m bench record | show | summary | list`.
+"""The command line: `python -m bench record | show | summary | list | during`.
 
-Exit code 0: done; 1: damaged files were found, the rest is shown; 2: bad input, nothing done.
+Exit code 0: done; 1: damaged files were found, the rest is shown, or requests or the command failed;
+2: bad input, nothing done.
 """
 
 import argparse
+import subprocess
 import sys
+import time
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
 from bench.cell import cell_name, read_cell
+from bench.clients import Clients
 from bench.errors import BadInput
 from bench.result import build_result
 from bench.store import read_session, write_result
@@ -72,6 +77,31 @@ def list_sessions(args: argparse.Namespace) -> int:
     return _tell(damaged)
 
 
+def during(args: argparse.Namespace) -> int:
+    """Run a command while clients ask a site; print what they felt, and what the command said if it failed."""
+    url = urllib.parse.urlsplit(args.url)
+    if url.scheme != "http" or not url.hostname or not args.command:
+        raise BadInput(
+            f"{args.url} with the command {args.command} is nothing to do",
+            "http://ADDRESS[:PORT]/PATH and a command",
+            "python -m bench during http://ADDRESS/ -- ansible-playbook site.yml",
+        )
+    with Clients(url.netloc, f"{url.path or '/'}?{url.query}") as clients:
+        began = time.monotonic()
+        done = subprocess.run(
+            args.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        took = time.monotonic() - began
+    print(
+        f"{' '.join(args.command)}: {took:.1f} s; of {clients.sent} requests {len(clients.failures)} failed, "
+        f"the slowest took {clients.slowest:.2f} s"
+    )
+    print("".join(f"  {failure}\n" for failure in clients.failures[:10]), end="")
+    if done.returncode != 0:
+        print(done.stdout)
+    return int(done.returncode != 0 or bool(clients.failures))
+
+
 def _read(path: Path, option: str) -> bytes:
     try:
         return path.read_bytes()
@@ -94,7 +124,7 @@ def _tell(damaged: list[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser; each command sets `run`, the function above that does it."""
     top = argparse.ArgumentParser(prog="python -m bench", description="Load-test results.")
-    commands = top.add_subparsers(required=True, metavar="record | show | summary | list")
+    commands = top.add_subparsers(required=True, metavar="record | show | summary | list | during")
     one = commands.add_parser("record", help="store one run of a load engine")
     one.add_argument("--session", type=Path, required=True, help="results/<UTC time stamp>")
     one.add_argument("--cell", type=Path, required=True, help="the run's description, JSON")
@@ -111,6 +141,10 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("list", help="list the sessions")
     one.add_argument("results", type=Path)
     one.set_defaults(run=list_sessions)
+    one = commands.add_parser("during", help="run a command while clients ask a site")
+    one.add_argument("url", help="what they ask for, http://ADDRESS[:PORT]/PATH")
+    one.add_argument("command", nargs="*", help="after --")
+    one.set_defaults(run=during)
     return top
 
 
