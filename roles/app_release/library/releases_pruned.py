@@ -1,0 +1,63 @@
+#!/usr/bin/python
+"""Ansible module: old releases of an application, and the environments only they need, removed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: releases_pruned
+short_description: Remove old releases
+description:
+  - Of the releases under C(releases/), keeps the newest and those that are in use, and of the virtual environments
+    under C(envs/), those that a kept release names.
+options:
+  path: {description: "The application's directory, such as /srv/demo", type: path, required: true}
+  in_use: {description: "Releases that are kept, however old", type: list, elements: str, required: true}
+  newest: {description: How many of the newest are kept too, type: int, required: true}
+"""
+
+RETURN = r"""
+removed: {description: "Directories that were, or would be, removed", type: list, returned: always}
+"""
+
+
+def whole(folder):
+    """Return what is in a folder and complete, the newest first: what is being made has a dot in its name."""
+    found = [path for path in folder.glob("*") if path.is_dir() and "." not in path.name]
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def superfluous(path, in_use, newest):
+    """Return the releases and environments nobody needs."""
+    releases = whole(path / "releases")
+    kept = [each for at, each in enumerate(releases) if at < newest or each.name in in_use]
+    environments = {(each / ".venv").resolve().name for each in kept}
+    return [each for each in releases if each not in kept] + [
+        each for each in whole(path / "envs") if each.name not in environments
+    ]
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        {
+            "path": {"type": "path", "required": True},
+            "in_use": {"type": "list", "elements": "str", "required": True},
+            "newest": {"type": "int", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    p = module.params
+    removed = superfluous(Path(p["path"]), p["in_use"], p["newest"])
+    if not module.check_mode:
+        for each in removed:
+            shutil.rmtree(each)
+    module.exit_json(changed=bool(removed), removed=list(map(str, removed)))
+
+
+if __name__ == "__main__":
+    main()
