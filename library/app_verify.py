@@ -19,6 +19,7 @@ short_description: Check that a running application server is the declared mode
 description:
   - Looks at the unit's processes, reads what each worker reported about itself (C(greenrack_entry)), and sends
     simultaneous requests that wait, which must come back in about the time of one.
+  - None of its processes may end by itself in its first seconds.
   - Each failure names its cause and its cure.
   - What has passed is not asked again until it is started again, or declared to be something else.
 options:
@@ -67,6 +68,7 @@ HTTP_AT_ONCE = 50
 DATABASE_AT_ONCE = 10
 TRIES = 5
 SETTLING = 30  # seconds: when the first worker answers, others may still be importing
+STEADY = 6  # seconds since its last worker's import: what crashes soon has crashed by then
 
 
 class Failed(Exception):
@@ -195,6 +197,24 @@ def check_concurrency(kind, path, most, cure, p):
     return f"{kind}: {count} requests of {p['delay']:g} s at once took {took:.2f} s"
 
 
+def age(reports):
+    """Return the seconds since the last worker imported the application."""
+    written = [path.stat().st_mtime for path in Path(reports).glob("*.report")]
+    return time.time() - max(written, default=0)
+
+
+def check_steady(before, p):
+    """Raise Failed if one of the processes there were has ended by itself, soon after the start."""
+    time.sleep(max(0, STEADY - age(p["reports"])))
+    ended = before.keys() - processes(p["unit"]).keys()
+    if ended:
+        raise Failed(
+            f"{len(ended)} processes of {p['unit']} ended by themselves within {STEADY} s. "
+            "The end of its journal may say why; cure it and deploy again."
+        )
+    return "none of its processes has ended by itself"
+
+
 def verify(p):
     """Run all checks; return what they found."""
     found = settled(p)
@@ -235,7 +255,8 @@ def verify_once(p):
     note, start = Path(p["passed"], p["unit"]), this_start(p)
     if not p["again"] and note.exists() and note.read_text(encoding="utf-8") == start:
         return ["it has passed since it was started, and is not asked again"]
-    said = verify(p)
+    before = settled(p)
+    said = [*verify(p), check_steady(before, p)]
     note.parent.mkdir(exist_ok=True)
     note.write_text(start, encoding="utf-8")
     return said

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -199,6 +200,7 @@ def result(monkeypatch: pytest.MonkeyPatch, p: dict[str, Any]) -> dict[str, Any]
     monkeypatch.setattr(verify, "processes", lambda _unit: FOUND)
     monkeypatch.setattr(verify, "journal", lambda _unit: "the journal says")
     monkeypatch.setattr(verify, "run", lambda _command: "InvocationID=1")
+    monkeypatch.setattr(verify, "STEADY", 0)
     return greenrack_modules.run(verify, **{"passed": f"{p['reports']}/passed", **p})
 
 
@@ -207,11 +209,12 @@ def test_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         p = {**write(tmp_path, p11=GOOD, p12=GOOD), "bind": bind, "slots": 6, "delay": 1.5}
         found = result(monkeypatch, p)
     assert found["changed"] is False
-    program, reports, client, database = found["said"]
+    program, reports, client, database, steady = found["said"]
     assert program == "its main process is gunicorn"
     assert reports.startswith("2 workers, ")
     assert client.startswith("the HTTP client: 3 requests")
     assert database.startswith("the database driver: 3 requests")
+    assert steady == "none of its processes has ended by itself"
 
 
 def test_no_more_are_asked_of_the_database_than_one_worker_may_open(
@@ -220,7 +223,7 @@ def test_no_more_are_asked_of_the_database_than_one_worker_may_open(
     with waiting_server(http.server.HTTPServer) as bind:  # which takes one at a time
         p = {**write(tmp_path, p11=GOOD, p12=GOOD), "bind": bind, "http_path": "", "delay": 0.5}
         found = result(monkeypatch, {**p, "database_at_once": 1})
-    assert found["said"][-1].startswith("the database driver: 1 requests")
+    assert found["said"][-2].startswith("the database driver: 1 requests")
 
 
 def test_what_has_passed_is_not_asked_again(
@@ -228,12 +231,29 @@ def test_what_has_passed_is_not_asked_again(
 ) -> None:
     p = {**write(tmp_path, p11=GOOD, p12=GOOD), "http_path": "", "database_path": ""}
     once = ["it has passed since it was started, and is not asked again"]
-    assert [len(result(monkeypatch, p)["said"]) for _ in range(2)] == [4, 1]
+    assert [len(result(monkeypatch, p)["said"]) for _ in range(2)] == [5, 1]
     assert result(monkeypatch, p)["said"] == once
     assert result(monkeypatch, {**p, "again": True})["said"] != once
     assert result(monkeypatch, {**p, "slots": 7})["said"] != once
     write(tmp_path, p11={**GOOD, "patched": False})
     assert result(monkeypatch, {**p, "again": True})["failed"]
+
+
+def test_a_worker_that_soon_ends_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p = declared(reports=str(tmp_path))
+    monkeypatch.setattr(verify, "STEADY", 0.5)
+    (tmp_path / "12.report").touch()
+    ends = time.monotonic() + 0.3
+    worker = {12: "worker"}
+    now = lambda _unit: {11: "main"} | (worker if time.monotonic() < ends else {})  # noqa: E731
+    monkeypatch.setattr(verify, "processes", now)
+    with pytest.raises(
+        verify.Failed, match=r"^1 processes of \S+ ended by themselves within 0.5 s"
+    ):
+        verify.check_steady({11: "main", 12: "worker"}, p)
+    assert verify.check_steady({11: "main"}, p) == "none of its processes has ended by itself"
 
 
 def test_a_driver_that_is_meant_to_block_is_not_measured(
@@ -242,7 +262,7 @@ def test_a_driver_that_is_meant_to_block_is_not_measured(
     blocking = {**GOOD, "wait_callback": False}
     p = {**write(tmp_path, p11=blocking, p12=blocking), "psycogreen": False, "http_path": ""}
     said = result(monkeypatch, p)["said"]
-    assert said[-1] == "the database driver blocks, as psycogreen=false asks for: not measured"
+    assert said[-2] == "the database driver blocks, as psycogreen=false asks for: not measured"
 
 
 @pytest.mark.parametrize(
