@@ -78,7 +78,8 @@ def test_what_is_served_and_how(mode: str, protocol: str, bind: str) -> None:
     assert found["protocol"] == protocol
     assert found["chdir"] == "/srv/demo/releases/0123456789ab"
     assert found["workers"] == 2
-    assert found.get("keepalive") == (0 if protocol == "uwsgi" else None)
+    assert found["keepalive"] == 0  # nginx opens a connection for each request
+    assert "keepalive" not in parsed(mode, bind, "http", proxy=False)
     # A unix socket has no addresses: its mode says who may use it.
     unix = bind.startswith("unix:")
     assert found["uwsgi_allow_ips"] == ("*" if unix else "127.0.0.1,10.0.0.11")

@@ -69,6 +69,19 @@ def test_a_connection_is_kept_or_said_to_be_closed(mode: str, bind: str, folder:
 
 
 @pytest.mark.parametrize("kind", ["tcp"])
+@pytest.mark.parametrize("mode", ["gunicorn_gevent", "uwsgi_gevent", "pywsgi_gevent"])
+def test_a_request_that_comes_late_is_answered(mode: str, bind: str, folder: Path) -> None:
+    """As it is when ten thousand came at once, and this one's turn is after some seconds."""
+    address, port = bind.split(":")
+    link = http.client.HTTPConnection(address, int(port), timeout=20)
+    with serving(mode, "http", bind, folder), closing(link):
+        link.connect()
+        time.sleep(2.5)
+        link.request("GET", "/late")
+        assert link.getresponse().status == 200
+
+
+@pytest.mark.parametrize("kind", ["tcp"])
 @pytest.mark.parametrize(("mode", "protocol"), GRACEFUL)
 def test_a_stop_lets_requests_end(mode: str, protocol: str, bind: str, folder: Path) -> None:
     answers: list[Any] = []
