@@ -23,6 +23,7 @@ description:
 options:
   paths: {description: Paths whose file systems' free space is wanted, type: list, elements: path, default: []}
   directories: {description: Directories whose entries are wanted, type: list, elements: path, default: []}
+  units: {description: "systemd units that are wanted, such as nginx.service", type: list, elements: str, default: []}
 """
 
 RETURN = r"""
@@ -45,6 +46,7 @@ ansible_facts:
     free_mb: {description: "Free MiB of each path's file system", type: dict}
     somaxconn: {description: The longest queue of connections a socket may have, type: int}
     entries: {description: "Names in each directory, none where there is no directory", type: dict}
+    units: {description: "Each unit's {active: bool, environment: {NAME: value}}", type: dict}
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
 """
 
@@ -113,6 +115,21 @@ def listeners():
     return found
 
 
+def units(names):
+    """Return {name: whether it is active, and its environment as {NAME: value}} of systemd units."""
+    if not names:
+        return {}
+    command = ["systemctl", "show", "--property=Id,ActiveState,Environment", *names]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found = {}
+    for block in filter(None, shown.strip().split("\n\n")):
+        unit = dict(line.split("=", 1) for line in block.splitlines())
+        words = [word.split("=", 1) for word in unit.get("Environment", "").split() if "=" in word]
+        active = unit["ActiveState"] not in ("inactive", "failed")
+        found[unit["Id"]] = {"active": active, "environment": dict(words)}
+    return found
+
+
 def installed():
     """Return the names of the Debian packages that are installed whole."""
     query = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\\n"]
@@ -135,6 +152,7 @@ def main():
         {
             "paths": {"type": "list", "elements": "path", "default": []},
             "directories": {"type": "list", "elements": "path", "default": []},
+            "units": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -156,6 +174,7 @@ def main():
         "somaxconn": int(Path("/proc/sys/net/core/somaxconn").read_text("ascii")),
         "entries": {path: entries(path) for path in module.params["directories"]},
         "listeners": listeners(),
+        "units": units(module.params["units"]),
     }
     module.exit_json(changed=False, ansible_facts={"greenrack": facts})
 

@@ -99,6 +99,13 @@ class Lab:
         assert done.rc == 0, f"{name}: {command}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
 
+    def instance(self):
+        """Return what runs of the application, demo-blue or demo-green; never both, between two deploys."""
+        name = "box1" if self.inventory == "single" else "app1"
+        listed = "systemctl list-units --plain --no-legend --state=active --type=service 'demo-*'"
+        (line,) = self.run(name, listed).splitlines()
+        return line.split()[0].removesuffix(".service")
+
     def disks(self):
         """Return {file: (size, modification time)} of all that was written on the hosts' disks."""
         hosts = self.directory / "hosts"

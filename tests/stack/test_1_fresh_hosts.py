@@ -36,7 +36,7 @@ REFUSALS = {
         "-e server=uwsgi_sync -e protocol=uwsgi": ["run any command", "Type: -e protocol=http"],
     },
     "variables of roles": {
-        "-e nginx_protocol=ftp": ["nginx_protocol", "ftp", "http", "uwsgi"],
+        "-e nginx_live=purple": ["nginx_live", "purple", "blue", "green"],
     },
     "variables that do not suit the hosts": {
         "-e preflight_free_mb=99999999": ["MiB free under /", "99999999"],
@@ -44,15 +44,15 @@ REFUSALS = {
         "-e service_address=app1": ["'app1', which is no IPv4 address"],
     },
     "more connections than the database has": {
-        "-e app_workers=2 -e app_database_pool=46": [
-            *("open 92 connections", "grants 90"),
-            *("app_database_pool=45", "pooler=true"),
+        "-e app_workers=2 -e app_database_pool=23": [
+            *("open 92 connections", "old and new together", "grants 90"),
+            *("app_database_pool=22", "pooler=true"),
         ],
     },
     "more connections than the pooler takes, and more of its own than the database has": {
-        "-e pooler=true -e app_workers=2 -e app_database_pool=1001": [
-            *("open 2002 connections", "app_database_pool=1000"),
-            "pgbouncer_max_client_conn=2002",
+        "-e pooler=true -e app_workers=2 -e app_database_pool=501": [
+            *("open 2004 connections", "app_database_pool=500"),
+            "pgbouncer_max_client_conn=2004",
         ],
         "-e pgbouncer_pool_size=91": [
             *("pgbouncer_pool_size 91", "grants 90"),

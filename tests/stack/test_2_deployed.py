@@ -37,7 +37,7 @@ def test_every_tag_works_alone(deployed, tag):
 SERVICES = [
     ("db1", "postgresql@15-main.service", "postgres", "{prefix}.41:5432"),
     ("api1", "slow-api.service", "dynamic", "{prefix}.31:8081"),
-    ("app1", "demo.service", "demo", "{prefix}.21:8000"),
+    ("app1", "demo-blue.service", "demo", "{prefix}.21:8000"),
     ("proxy1", "nginx.service", "root", "0.0.0.0:80"),
 ]
 
@@ -66,9 +66,9 @@ def test_application_server_is_uwsgi_with_gevent(deployed):
     assert len(processes) == cpus + 1, [
         p.args for p in processes
     ]  # a master, and a worker a processor
-    main = deployed.run("app1", "systemctl show --value --property=MainPID demo.service")
-    assert "/.venv/bin/uwsgi --ini /etc/demo.uwsgi.ini" in host.process.get(pid=main).args
-    properties = deployed.run("app1", "systemctl show --property=KillMode,Type demo.service")
+    main = deployed.run("app1", "systemctl show --value --property=MainPID demo-blue.service")
+    assert "/.venv/bin/uwsgi --ini /etc/demo-blue.uwsgi.ini" in host.process.get(pid=main).args
+    properties = deployed.run("app1", "systemctl show --property=KillMode,Type demo-blue.service")
     assert set(properties.split()) == {"KillMode=mixed", "Type=exec"}
 
 
@@ -76,10 +76,10 @@ def test_release_is_immutable_and_secrets_are_roots(deployed):
     releases = deployed.run("app1", "ls /srv/demo/releases").split()
     assert len(releases) == 1
     written = deployed.host("app1").run(
-        f"runuser -u demo -- touch /srv/demo/releases/{releases[0]}/x /etc/demo.env"
+        f"runuser -u demo -- touch /srv/demo/releases/{releases[0]}/x /etc/demo-blue.env"
     )
     assert written.rc != 0
-    secrets = deployed.host("app1").file("/etc/demo.env")
+    secrets = deployed.host("app1").file("/etc/demo-blue.env")
     assert (secrets.user, secrets.mode) == ("root", 0o600)
     owners = deployed.run(
         "app1", "find /srv/demo -not -user root -o -perm -o+w -not -type l | head"
@@ -89,7 +89,7 @@ def test_release_is_immutable_and_secrets_are_roots(deployed):
 
 @pytest.mark.parametrize("name", ["app1", "db1"])
 def test_database_password_is_in_no_journal(deployed, name):
-    url = deployed.run("app1", "grep DATABASE_URL /etc/demo.env")
+    url = deployed.run("app1", "grep DATABASE_URL /etc/demo-blue.env")
     secret = url.split(":")[2].split("@")[0]
     assert len(secret) == 32
     journal = deployed.run(name, "journalctl --no-pager")
@@ -126,7 +126,7 @@ def test_database_refuses_other_hosts(deployed):
 COMMAND = """
 import contextlib, socket, struct
 pairs = {"REQUEST_METHOD": "GET", "PATH_INFO": "/x", "SCRIPT_NAME": "/x", "SERVER_NAME": "x"}
-pairs["UWSGI_FILE"] = "exec://id > /run/demo/probe; echo"
+pairs["UWSGI_FILE"] = "exec://id > /run/demo-blue/probe; echo"
 packed = b"".join(struct.pack("<H", len(w)) + w.encode() for pair in pairs.items() for w in pair)
 asked = f"GET /x HTTP/1.0\\r\\nUWSGI_FILE: {pairs['UWSGI_FILE']}\\r\\n\\r\\n".encode()
 for request in (struct.pack("<BHB", 0, len(packed), 0) + packed, asked):
@@ -142,7 +142,7 @@ def test_uwsgi_runs_nobodys_commands(deployed):
     """In its own protocol anybody who reaches it may name a program for it to run."""
     code = b64encode(COMMAND.replace("ADDRESS", f"{deployed.prefix}.21").encode()).decode()
     deployed.run("load1", f"echo {code} | base64 -d | python3")
-    probe = deployed.host("app1").file("/run/demo/probe")
+    probe = deployed.host("app1").file("/run/demo-blue/probe")
     assert not probe.exists, probe.content_string
 
 
@@ -209,11 +209,14 @@ def test_many_requests_are_in_flight_at_once(deployed):
 
 
 def test_restart_lets_requests_in_flight_finish(deployed):
-    before = deployed.run("app1", "systemctl show --value --property=MainPID demo.service")
+    before = deployed.run("app1", "systemctl show --value --property=MainPID demo-blue.service")
     pool, futures = _together(deployed, 8, "/?delay=4")
     with pool:
         while int(deployed.run("api1", "ss -Htn state established 'sport = :8081' | wc -l")) < 8:
             time.sleep(0.1)
-        deployed.run("app1", "systemctl restart demo.service")
+        deployed.run("app1", "systemctl restart demo-blue.service")
     assert [future.result() for future in futures] == [200] * 8
-    assert deployed.run("app1", "systemctl show --value --property=MainPID demo.service") != before
+    assert (
+        deployed.run("app1", "systemctl show --value --property=MainPID demo-blue.service")
+        != before
+    )

@@ -12,7 +12,7 @@ from tests.stack.lab import ROOT
 
 
 def _main_pid(lab):
-    return lab.run("app1", "systemctl show --value --property=MainPID demo.service")
+    return lab.run("app1", f"systemctl show --value --property=MainPID {lab.instance()}")
 
 
 def test_release_that_cannot_be_imported_never_runs(deployed, app_copy):
@@ -43,8 +43,10 @@ def test_interrupted_run_is_completed_by_the_next(deployed):
     for line in play.stdout:
         if "Run the application" in line:
             break
-    written = f"grep --count '{slots} ' /etc/systemd/system/demo.service || true"
-    while deployed.run("app1", written) == "0":  # then its files are new, and what runs is old
+    written = f"cat /etc/systemd/system/demo-*.service | grep --count '{slots} ' || true"
+    while (
+        deployed.run("app1", written) == "0"
+    ):  # then an instance's files are new, and what serves is old
         assert play.poll() is None, play.stdout.read()
     while play.poll() is None:  # Ansible may miss one, as people who press Ctrl-C twice know
         os.killpg(play.pid, signal.SIGINT)
@@ -55,7 +57,8 @@ def test_interrupted_run_is_completed_by_the_next(deployed):
     assert run.code == 0, run.output
     environment = deployed.run("app1", f"tr '\\0' '\\n' < /proc/{_main_pid(deployed)}/environ")
     assert slots in environment.splitlines()
-    queue = deployed.run("app1", "ss -Hltn sport = :8000").split()[2]
+    port = {"demo-blue": 8000, "demo-green": 8001}[deployed.instance()]
+    queue = deployed.run("app1", f"ss -Hltn sport = :{port}").split()[2]
     assert int(queue) == max(at_once, 4096), "every request it takes may come at the same moment"
 
 
@@ -63,9 +66,13 @@ def test_change_that_does_not_come_up_shows_the_journal(deployed, app_copy):
     source = "import os\nif os.environ.get('INVOCATION_ID'):\n    raise SystemExit('not under systemd')\n"
     entry = app_copy / "wsgi_gevent.py"
     entry.write_text(source + entry.read_text())
+    before = deployed.instance()
     run = deployed.play("site.yml", "-e", f"app_source={app_copy}")
     assert run.code != 0, run.output
     assert "not under systemd" in run.output, run.output
+    assert f"{before}.service serves as before" in run.output, run.output
+    assert deployed.instance() == before
+    assert deployed.get("/readyz")[0] == 200
     again = deployed.play("site.yml")  # which also takes back what the interrupted run changed
     assert again.code == 0, again.output
     assert deployed.comes_back() is None

@@ -2,10 +2,12 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 import yaml
 
+from bench.clients import Clients
 from tests.stack.lab import ROOT, switch
 
 MODES = yaml.safe_load((ROOT / "roles/server_mode/vars/main.yml").read_text())["server_mode_table"]
@@ -29,30 +31,35 @@ SERVING = [
 @pytest.mark.parametrize(("mode", "front"), SERVING)
 def test_mode_serves_behind(deployed, mode, front):
     proxied = front == "nginx"
-    switch(deployed, f"server={mode}", *([] if proxied else ["proxy=false"]))
+    in_front = deployed.host("proxy1").service("nginx").is_running
+    assert not in_front or deployed.comes_back() is None  # it was just restarted
+    asking = Clients(f"{deployed.prefix}.11", "/?delay=0.2")
+    with asking if proxied and in_front else nullcontext() as clients:
+        switch(deployed, f"server={mode}", *([] if proxied else ["proxy=false"]))
+    assert clients is None or clients.failures == []
     address = None if proxied else f"{deployed.prefix}.21:8000"
     assert [deployed.get(path, address)[0] for path in PATHS] == [200] * len(PATHS)
     assert deployed.host("proxy1").service("nginx").is_running == proxied
-    main = "/proc/$(systemctl show --value --property=MainPID demo.service)/cmdline"
+    main = f"/proc/$(systemctl show --value --property=MainPID {deployed.instance()})/cmdline"
     assert MODES[mode]["program"] in deployed.run("app1", f"tr '\\0' ' ' < {main}")
     if proxied and MODES[mode]["graceful"]:
         with ThreadPoolExecutor(6) as pool:
             futures = [pool.submit(lambda: deployed.get("/?delay=3")[0]) for _ in range(6)]
             while _in_flight(deployed) < 6:
                 time.sleep(0.1)
-            deployed.run("app1", "systemctl restart demo.service")
+            deployed.run("app1", f"systemctl restart {deployed.instance()}")
         assert [future.result() for future in futures] == [200] * 6
 
 
 def test_gunicorn_speaks_the_uwsgi_protocol(deployed):
     switch(deployed, "server=gunicorn_sync", "protocol=uwsgi")
-    assert "uwsgi_pass demo" in deployed.run("proxy1", "cat /etc/nginx/conf.d/greenrack.conf")
+    assert "uwsgi_pass demo-" in deployed.run("proxy1", "cat /etc/nginx/conf.d/greenrack.conf")
     assert [deployed.get(path)[0] for path in PATHS] == [200] * len(PATHS)
 
 
 def test_tutorials_profile_has_the_tutorials_workers(deployed):
     switch(deployed, "server=uwsgi_sync", "profile=tutorial", tags="all")
-    lines = deployed.run("app1", "cat /etc/demo.uwsgi.ini").splitlines()
+    lines = deployed.run("app1", f"cat /etc/{deployed.instance()}.uwsgi.ini").splitlines()
     assert {"processes = 4", "threads = 50"} <= set(lines)
 
 
@@ -64,13 +71,13 @@ def test_gate_finds_a_patch_that_came_late_and_one_that_never_came(deployed, app
     (app_copy / "wsgi_gevent.py").write_text(late)
     switch(deployed, "server=pywsgi_gevent", f"app_source={app_copy}")
     # The servers patch before the entry does; without that, the entry's patch is the first and too late.
-    config, unit = "/etc/demo.pywsgi.py", "/etc/systemd/system/demo.service"
-    deployed.run("app1", f"sed -i '/monkey/d' {config} && systemctl restart demo.service")
+    name = deployed.instance()
+    deployed.run("app1", f"sed -i '/monkey/d' /etc/{name}.pywsgi.py && systemctl restart {name}")
     found = deployed.play("playbooks/verify.yml", "-e", f"app_source={app_copy}")
     assert found.code != 0, found.output
     assert "something imported ssl before" in found.output, found.output
-    deployed.run("app1", f"sed -i 's/wsgi_gevent:app/wsgi:app/' {unit}")
-    deployed.run("app1", "systemctl daemon-reload && systemctl restart demo.service")
+    deployed.run("app1", f"sed -i 's/wsgi_gevent:app/wsgi:app/' /etc/systemd/system/{name}.service")
+    deployed.run("app1", f"systemctl daemon-reload && systemctl restart {name}")
     found = deployed.play("playbooks/verify.yml", "-e", f"app_source={app_copy}")
     assert found.code != 0, found.output
     assert "gevent has patched nothing" in found.output, found.output
@@ -85,10 +92,9 @@ def test_gate_finds_one_thread_where_many_are_declared(deployed):
     assert passed.code == 0, passed.output
     assert "its main process is gunicorn" in passed.output, passed.output
     assert "8 requests of 1 s at once took" in passed.output, passed.output
-    config = "/etc/demo.gunicorn.conf.py"
-    deployed.run(
-        "app1", f"sed -i 's/^threads = .*/threads = 1/' {config} && systemctl restart demo.service"
-    )
+    name = deployed.instance()
+    single = f"sed -i 's/^threads = .*/threads = 1/' /etc/{name}.gunicorn.conf.py"
+    deployed.run("app1", f"{single} && systemctl restart {name}")
     found = deployed.play(*verify)
     assert found.code != 0, found.output
     assert "8 requests of 1 s at once took" in found.output, found.output

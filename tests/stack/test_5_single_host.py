@@ -15,7 +15,7 @@ def test_everything_on_one_host(single):
     run = single.play("site.yml", "-e", "server=uwsgi_gevent")
     assert run.code == 0, run.output
     assert single.comes_back() is None
-    socket = single.host("box1").file("/run/demo/app.sock")
+    socket = single.host("box1").file(f"/run/{single.instance()}/app.sock")
     assert (socket.is_socket, socket.user, socket.group, socket.mode) == (
         True,
         "demo",

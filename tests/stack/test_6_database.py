@@ -73,7 +73,9 @@ def test_pooler_runs_and_only_its_clients_may_use_it(database):
     secrets = database.host("db1").file("/etc/pgbouncer/userlist.txt")
     assert (secrets.user, secrets.mode) == ("postgres", 0o640), "others may read the passwords"
     assert PASSWORD not in database.run("db1", "journalctl --no-pager"), "in the journal"
-    assert ":6432/demo" in database.run("app1", "grep DATABASE_URL /etc/demo.env"), "not used"
+    assert ":6432/demo" in database.run(
+        "app1", f"grep DATABASE_URL /etc/{database.instance()}.env"
+    ), "not used"
     code = f"import socket; s = socket.create_connection(('{database.prefix}.41', 6432), 5)"
     startup = r"b'\x00\x00\x00\x21\x00\x03\x00\x00user\x00demo\x00database\x00demo\x00\x00'"
     asked = f'python3 -c "{code}; s.sendall({startup}); print(s.recv(300)[:1])"'
@@ -101,7 +103,7 @@ def test_200_at_once_share_the_poolers_connections(database):
 
 @pytest.mark.parametrize("unit", [POSTGRESQL, PGBOUNCER])
 def test_what_is_away_is_answered_503_and_service_returns(database, unit):
-    before = database.run("app1", "systemctl show --property=MainPID demo.service")
+    before = database.run("app1", f"systemctl show --property=MainPID {database.instance()}")
     database.run("db1", f"systemctl stop {unit}")
     try:
         for _ in range(2):  # with connections that have died, and with none
@@ -115,7 +117,7 @@ def test_what_is_away_is_answered_503_and_service_returns(database, unit):
         database.run("db1", f"systemctl start {unit}")
     said = database.comes_back("/db?delay=0.1", seconds=30)
     assert said is None, f"after {unit} was started again: {said}"
-    after = database.run("app1", "systemctl show --property=MainPID demo.service")
+    after = database.run("app1", f"systemctl show --property=MainPID {database.instance()}")
     assert after == before, "the application was restarted"
 
 
@@ -159,7 +161,9 @@ def test_pooler_is_stopped_when_nobody_wants_it(database):
     _deploy(database)
     service = database.host("db1").service("pgbouncer")
     assert (service.is_running, service.is_enabled) == (False, False), "pgbouncer was not stopped"
-    assert ":5432/demo" in database.run("app1", "grep DATABASE_URL /etc/demo.env"), "still used"
+    assert ":5432/demo" in database.run(
+        "app1", f"grep DATABASE_URL /etc/{database.instance()}.env"
+    ), "still used"
     status = _ask(database, "/db?delay=0.1")[0]
     assert status == 200, f"without the pooler it is answered {status}"
     run = _deploy(database)

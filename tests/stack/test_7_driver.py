@@ -10,10 +10,13 @@ def test_gate_finds_a_driver_that_blocks(deployed, app_copy):
         "from gevent import monkey\nmonkey.patch_all()\n" + PLAIN
     )
     chosen = ["-e", "server=gunicorn_gevent", "-e", f"app_source={app_copy}"]
+    before = deployed.instance()
     run = deployed.play("site.yml", "--tags", KNOWING_THE_MODE, *chosen)
     assert run.code != 0, run.output
     assert "psycopg2 blocks the event loop" in run.output, run.output
     assert "psycogreen.gevent.patch_psycopg()" in run.output, run.output
+    assert deployed.instance() == before
+    assert deployed.get("/readyz")[0] == 200
 
 
 def test_driver_that_blocks_on_purpose_is_stated(deployed):

@@ -20,7 +20,7 @@ class Mode(NamedTuple):
 
 
 PLAIN, PATCHED = "wsgi:app", "wsgi_gevent:app"
-HTTP, UWSGI = ["http", "uwsgi"], ["uwsgi", "http"]
+BOTH = ["http", "uwsgi"]
 
 
 def sizes(default: tuple[int, int], tutorial: tuple[int, int]) -> dict[str, tuple[int, int]]:
@@ -31,10 +31,10 @@ MODES = {
     "devserver": Mode("flask", ["http"], PLAIN, sizes((1, 1), (1, 1))),
     "devserver_threaded": Mode("flask", ["http"], PLAIN, sizes((1, 1000), (1, 1000))),
     "pywsgi_gevent": Mode("pywsgi", ["http"], PATCHED, sizes((2, 1000), (1, 1000))),
-    "gunicorn_sync": Mode("gunicorn", HTTP, PLAIN, sizes((2, 200), (4, 50))),
-    "gunicorn_gevent": Mode("gunicorn", HTTP, PATCHED, sizes((2, 1000), (1, 1000))),
-    "uwsgi_sync": Mode("uwsgi", UWSGI, PLAIN, sizes((2, 200), (4, 50))),
-    "uwsgi_gevent": Mode("uwsgi", UWSGI, PATCHED, sizes((2, 1000), (2, 2000))),
+    "gunicorn_sync": Mode("gunicorn", BOTH, PLAIN, sizes((2, 200), (4, 50))),
+    "gunicorn_gevent": Mode("gunicorn", BOTH, PATCHED, sizes((2, 1000), (1, 1000))),
+    "uwsgi_sync": Mode("uwsgi", BOTH, PLAIN, sizes((2, 200), (4, 50))),
+    "uwsgi_gevent": Mode("uwsgi", BOTH, PATCHED, sizes((2, 1000), (2, 2000))),
     "waitress": Mode("waitress", ["http"], PLAIN, sizes((1, 400), (1, 400))),
 }
 

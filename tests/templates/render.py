@@ -20,7 +20,10 @@ GIVEN: dict[str, Any] = {
     "app_module": "wsgi:app",
     "app_module_gevent": "wsgi_gevent:app",
     "app_release_build": {"release": "0123456789ab"},
-    "nginx_backends": ["10.0.0.21:8000"],
+    "nginx_instances": {
+        "blue": {"backends": ["10.0.0.21:8000"], "protocol": "http"},
+        "green": {"backends": ["10.0.0.21:8001"], "protocol": "http"},
+    },
     "postgresql_database": "demo",
     "postgresql_user": "demo",
     "postgresql_password": "secret",
@@ -32,7 +35,7 @@ GIVEN: dict[str, Any] = {
     "__lab_status": {"running": {"app1": True, "db1": True}},
 }
 
-BINDS = ["10.0.0.21:8000", "unix:/run/demo/app.sock"]
+BINDS = ["10.0.0.21:8000", "unix:/run/demo-blue/app.sock"]
 
 _loader = DataLoader()
 init_plugin_loader()  # without it no lookup is found
@@ -83,8 +86,8 @@ def render(role: str, template: str, **overrides: Any) -> str:
 
 
 def of_bind(bind: str) -> dict[str, Any]:
-    """Return the variables that let the application listen at `bind` and nginx find it there."""
-    return {"app_server_bind": bind, "nginx_backends": [bind]}
+    """Return the variables that let the application listen at `bind`."""
+    return {"app_server_bind": bind}
 
 
 def of_mode(mode: str, protocol: str = "", profile: str = "default") -> dict[str, Any]:

@@ -133,7 +133,6 @@ def test_a_row_becomes_what_is_expected(mode: str, profile: str) -> None:
     assert int(value("__app_server_slots")) == workers * each
     assert value("server_mode_row.over_tcp") == MODES[mode].over_tcp
     assert value("server_mode_protocol") == MODES[mode].over_tcp[0]
-    assert value("nginx_protocol", "nginx") == MODES[mode].over_tcp[0]
     assert value("server_mode_psycogreen") is (MODES[mode].entry == "wsgi_gevent:app")
 
 
@@ -158,14 +157,16 @@ def test_what_is_started(mode: str, bind: str) -> None:
     assert command.startswith("/srv/demo/releases/0123456789ab/.venv/bin/")
     assert "{" not in command
     assert "\n" not in command
-    fixed = ["/usr/local/lib/greenrack/greenrack_entry.py", "/etc/demo.env"]
-    assert written[:3] == [*fixed, "/etc/systemd/system/demo.service"]
+    fixed = ["/usr/local/lib/greenrack/greenrack_entry.py", "/etc/demo-blue.env"]
+    assert written[:3] == [*fixed, "/etc/systemd/system/demo-blue.service"]
     if modes()[mode]["template"]:
-        assert written[3:] == [word for word in command.split() if word.startswith("/etc/demo.")]
+        assert written[3:] == [
+            word for word in command.split() if word.startswith("/etc/demo-blue.")
+        ]
     else:
         told = {
             "10.0.0.21:8000": "--host 10.0.0.21 --port 8000",
-            "unix:/run/demo/app.sock": "--host unix:///run/demo/app.sock --port 0",
+            "unix:/run/demo-blue/app.sock": "--host unix:///run/demo-blue/app.sock --port 0",
         }
         assert told[bind] in command
         assert written[3:] == []
@@ -222,7 +223,7 @@ def test_a_modes_own_template_renders(mode: str, protocol: str, bind: str, profi
         ("app_server", "uwsgi.ini.j2", "app_release_build"),
         ("app_server", "gunicorn.conf.py.j2", "app_release_build"),
         ("app_server", "pywsgi.py.j2", "app_server_bind"),
-        ("nginx", "site.conf.j2", "nginx_backends"),
+        ("nginx", "site.conf.j2", "nginx_instances"),
         ("nginx", "nginx.conf.j2", "nginx_worker_connections"),
         ("postgresql", "database.sql.j2", "postgresql_database"),
         ("postgresql", "pg_hba.conf.j2", "postgresql_clients"),

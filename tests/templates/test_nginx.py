@@ -7,34 +7,38 @@ import pwd
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import demo_servers
 import pytest
-from expected import MODES, SPOKEN
-from render import BINDS, evaluate, of_bind, of_mode, render
+from render import BINDS, evaluate, render
 
-PASS = {"http": "proxy_pass http://demo;", "uwsgi": "uwsgi_pass demo;"}
-WITH_PROTOCOL = [
-    *(of_mode(mode) for mode in MODES),
-    *(of_mode(mode, protocol) for mode, protocol in SPOKEN),
-    *({"nginx_protocol": protocol} for protocol in PASS),
-]
+PASS = {"http": "proxy_pass http://demo-{};", "uwsgi": "uwsgi_pass demo-{};"}
+SPEAKING = [(blue, green) for blue in PASS for green in PASS]
+
+
+def instances(
+    blue: str = "http", green: str = "http", backends: Sequence[str] = ("10.0.0.21:8000",)
+) -> dict[str, Any]:
+    """Return the variable that says what the instances speak, and where both listen."""
+    spoken = {"blue": blue, "green": green}
+    return {
+        "nginx_instances": {
+            name: {"backends": list(backends), "protocol": protocol}
+            for name, protocol in spoken.items()
+        }
+    }
 
 
 def site(**overrides: Any) -> str:
     return render("nginx", "site.conf.j2", **overrides)
 
 
-def protocol_of(overrides: dict[str, Any]) -> str:
-    chosen = overrides.get("nginx_protocol") or overrides.get("protocol")
-    return chosen or MODES[overrides["server"]].over_tcp[0]
-
-
 def seconds(text: str, directive: str) -> int:
-    """Return the value of the one directive that has this name's end, whatever it passes to."""
-    (found,) = re.findall(rf"\b(?:proxy|uwsgi)_{directive} (\d+)s;", text)
+    """Return the value of the directives that have this name's end, whatever they pass to."""
+    (found,) = set(re.findall(rf"\b(?:proxy|uwsgi)_{directive} (\d+)s;", text))
     return int(found)
 
 
@@ -67,41 +71,43 @@ def verdict(folder: Path, **overrides: Any) -> str:
 
 
 @pytest.mark.parametrize("bind", BINDS)
-@pytest.mark.parametrize("overrides", WITH_PROTOCOL)
-def test_nginx_accepts_it(overrides: dict[str, Any], bind: str, tmp_path: Path) -> None:
-    said = verdict(tmp_path, **overrides, **of_bind(bind))
+@pytest.mark.parametrize(("blue", "green"), SPEAKING)
+def test_nginx_accepts_it(blue: str, green: str, bind: str, tmp_path: Path) -> None:
+    said = verdict(tmp_path, **instances(blue, green, [bind]))
     assert "test is successful" in said, said
     assert [line for line in said.splitlines() if "[warn]" in line] == []
 
 
 def test_nginx_accepts_several_backends_with_a_limit(tmp_path: Path) -> None:
     backends = ["10.0.0.21:8000", "10.0.0.22:8000"]
-    said = verdict(tmp_path, nginx_backends=backends, nginx_max_conns=950)
+    said = verdict(tmp_path, **instances(backends=backends), nginx_max_conns=950)
     assert "test is successful" in said, said
 
 
 def test_nginx_is_asked_indeed(tmp_path: Path) -> None:
-    said = verdict(tmp_path, nginx_backends=["10.0.0.21:eighty"])
+    said = verdict(tmp_path, **instances(backends=["10.0.0.21:eighty"]))
     assert "invalid port" in said, said
 
 
-@pytest.mark.parametrize("overrides", WITH_PROTOCOL)
-def test_it_speaks_what_the_mode_speaks(overrides: dict[str, Any]) -> None:
-    lines = [line.strip() for line in site(**overrides).splitlines()]
+@pytest.mark.parametrize(("blue", "green"), SPEAKING)
+def test_it_speaks_what_each_instance_speaks(blue: str, green: str) -> None:
+    lines = [line.strip() for line in site(**instances(blue, green)).splitlines()]
     passing = [line for line in lines if "_pass " in line]
-    assert passing == [PASS[protocol_of(overrides)]]
+    assert passing == [PASS[blue].format("blue"), PASS[green].format("green")]
+    flag = lines.index("if (-e /etc/nginx/demo.green) {")
+    assert lines[flag + 1 : flag + 3] == [passing[1], "}"]
     # The client's own header is replaced: what is appended to it, a client can forge.
     address = {
         "http": "proxy_set_header X-Forwarded-For $remote_addr;",
         "uwsgi": "uwsgi_param HTTP_X_FORWARDED_FOR $remote_addr;",
     }
-    assert address[protocol_of(overrides)] in lines
+    assert {line for line in address.values() if line in lines} == {address[blue], address[green]}
 
 
 @pytest.mark.parametrize("timeout", [0.5, 30, 120])
-@pytest.mark.parametrize("overrides", WITH_PROTOCOL)
-def test_it_waits_longer_than_the_application(overrides: dict[str, Any], timeout: float) -> None:
-    text = site(**overrides, app_timeout=timeout)
+@pytest.mark.parametrize(("blue", "green"), SPEAKING)
+def test_it_waits_longer_than_the_application(blue: str, green: str, timeout: float) -> None:
+    text = site(**instances(blue, green), app_timeout=timeout)
     request = evaluate("app_server", "app_server_timeout", app_timeout=timeout)
     assert request == timeout
     assert seconds(text, "read_timeout") > timeout
@@ -109,22 +115,25 @@ def test_it_waits_longer_than_the_application(overrides: dict[str, Any], timeout
 
 
 @pytest.mark.parametrize(
-    ("overrides", "servers"),
+    ("backends", "limit", "servers"),
     [
-        ({"nginx_backends": ["10.0.0.21:8000"]}, ["server 10.0.0.21:8000 fail_timeout=0;"]),
+        (["10.0.0.21:8000"], 0, ["server 10.0.0.21:8000 fail_timeout=0;"]),
         (
-            {"nginx_backends": ["unix:/run/demo/app.sock"], "nginx_max_conns": 950},
-            ["server unix:/run/demo/app.sock max_conns=950 fail_timeout=0;"],
+            ["unix:/run/demo-blue/app.sock"],
+            950,
+            ["server unix:/run/demo-blue/app.sock max_conns=950 fail_timeout=0;"],
         ),
         (
-            {"nginx_backends": ["10.0.0.21:8000", "10.0.0.22:8000"], "nginx_max_conns": 950},
+            ["10.0.0.21:8000", "10.0.0.22:8000"],
+            950,
             ["server 10.0.0.21:8000 max_conns=950;", "server 10.0.0.22:8000 max_conns=950;"],
         ),
     ],
 )
-def test_the_backends_and_their_limit(overrides: dict[str, Any], servers: list[str]) -> None:
-    lines = [line.strip() for line in site(**overrides).splitlines()]
-    assert [line for line in lines if re.match(r"server \S", line) and "{" not in line] == servers
+def test_the_backends_and_their_limit(backends: list[str], limit: int, servers: list[str]) -> None:
+    text = site(**instances(backends=backends), nginx_max_conns=limit)
+    found = re.findall(r"^ +(server \S+:.*)$", text, re.M)
+    assert found == servers * 2  # of each instance
 
 
 def test_connections_are_matched_by_file_descriptors() -> None:

@@ -91,6 +91,7 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
     unit = render("app_server", "app.service.j2", **of_mode(mode, profile=profile))
     assert environment(unit) == {
         "PYTHONUNBUFFERED": "1",
+        "GREENRACK_RELEASE": "0123456789ab",
         # The release first: whatever it calls a module of its own is what it gets.
         "PYTHONPATH": f"{own}:/usr/local/lib/greenrack",
         "GREENRACK_CALLABLE": MODES[mode].entry,
@@ -102,10 +103,10 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
     service = parsed(unit)["Service"]
     assert service["Type"] == "exec"
     assert service["User"] == "demo"
-    assert service["EnvironmentFile"] == "/etc/demo.env"
+    assert service["EnvironmentFile"] == "/etc/demo-blue.env"
     assert service["ExecStart"].startswith(f"{own}/.venv/bin/")
     assert service["WorkingDirectory"] == own
-    assert service["RuntimeDirectory"] == "demo"  # for the socket and the workers' reports
+    assert service["RuntimeDirectory"] == "demo-blue"  # for the socket and the workers' reports
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -140,6 +140,34 @@ def test_the_whole_answer(port: int) -> None:
     assert f"{known['distribution']}|{known['release']}|{known['codename']}" == system
 
 
+SHOWN = """\
+Id=demo-blue.service
+ActiveState=active
+Environment=PYTHONUNBUFFERED=1 GREENRACK_MODE=uwsgi_gevent
+
+Id=demo-green.service
+ActiveState=inactive
+"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_units_and_what_they_were_deployed_with(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shown").write_text(SHOWN if there else "")
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\n/bin/cat {tmp_path}/shown\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    variables = {"PYTHONUNBUFFERED": "1", "GREENRACK_MODE": "uwsgi_gevent"}
+    units = {
+        "demo-blue.service": {"active": True, "environment": variables},
+        "demo-green.service": {"active": False, "environment": {}},
+    }
+    assert facts.units(list(units)) == (units if there else {})
+    assert facts.units([]) == {}
+
+
 def test_the_systems_python_is_asked_not_ours() -> None:
     system = Path("/usr/bin/python3")
     if not system.exists():

@@ -1,0 +1,112 @@
+"""Changes that go live while clients ask, and changes that must not: on one host, over unix sockets."""
+
+import pytest
+
+from bench.clients import Clients
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _deployed(single):
+    run = single.play("site.yml", "-e", "server=uwsgi_gevent")
+    assert run.code == 0, run.output
+
+
+@pytest.fixture
+def clients(single):
+    """Clients that ask all the time; none of their requests may fail."""
+    with Clients(f"{single.prefix}.11", "/?delay=0.2") as asking:
+        yield asking
+    assert asking.failures == []
+    assert asking.sent > 100
+
+
+def _release_of(lab):
+    """Return the release that serves."""
+    main = f"$(systemctl show --value --property=MainPID {lab.instance()})"
+    shown = lab.run("box1", f"tr '\\0' '\\n' < /proc/{main}/environ | grep GREENRACK_RELEASE")
+    return shown.partition("=")[2]
+
+
+CHANGES = [
+    ["site.yml", "-e", "server=gunicorn_sync"],
+    ["site.yml", "-e", "server=uwsgi_gevent"],
+    ["playbooks/release.yml", "-e", "app_timeout=31"],
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=" ".join)
+def test_change_loses_nothing(single, clients, change):
+    before = single.instance()
+    run = single.play(*change)
+    assert run.code == 0, run.output
+    assert single.instance() != before
+
+
+def test_nothing_new_changes_nothing(single):
+    before = single.instance()
+    run = single.play("playbooks/release.yml", "-e", "app_timeout=31")
+    assert (run.code, run.changed) == (0, {"box1": 0}), run.output
+    assert single.instance() == before
+
+
+def test_there_is_nothing_to_go_back_to(single):
+    run = single.play("playbooks/rollback.yml")
+    assert run.code != 0, run.output
+    said = " ".join(run.output.split())
+    assert "no release before the one that is live to go back to. Valid are: none." in said
+
+
+def test_release_and_the_way_back(single, clients, app_copy):
+    first = _release_of(single)
+    (app_copy / "version").write_text("2")
+    run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}")
+    assert run.code == 0, run.output
+    second = _release_of(single)
+    assert second != first
+    run = single.play("playbooks/rollback.yml")
+    assert run.code == 0, run.output
+    assert _release_of(single) == first
+    refused = single.play("playbooks/rollback.yml", "-e", "release=nonsense")
+    assert refused.code != 0, refused.output
+    said = " ".join(refused.output.split())
+    assert f"Not every host has a release nonsense. Valid are: {second}. Live is {first}" in said, (
+        said
+    )
+    run = single.play("playbooks/rollback.yml", "-e", f"release={second}")
+    assert run.code == 0, run.output
+    assert _release_of(single) == second
+
+
+# What is put in front of the application's entry, and what the run says of it.
+# What the check that imports the application cannot notice, for it is no service.
+SERVED = "import os, threading\nif 'GREENRACK_MODE' in os.environ:\n    "
+BAD = {
+    "import error": ("import module_nobody_has\n", "No module named 'module_nobody_has'"),
+    "hang on import": ("import time\ntime.sleep(1000)\n", "It took longer than 5 s"),
+    "crash after five seconds": (
+        f"{SERVED}threading.Timer(5, os._exit, [1]).start()\n",
+        "ended by themselves within 6 s",
+    ),
+    "end under systemd": (
+        f"{SERVED}raise SystemExit('no')\n",
+        "did not answer GET /healthz with 2xx",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_release_takes_no_traffic(single, clients, app_copy, fault):
+    source, says = BAD[fault]
+    entry = app_copy / "wsgi_gevent.py"
+    entry.write_text(source + entry.read_text())
+    served = single.instance(), _release_of(single)
+    soon = ["-e", "app_release_import_timeout=5"] if fault == "hang on import" else []
+    run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}", *soon)
+    assert run.code != 0, run.output
+    assert says in " ".join(run.output.split()), run.output
+    assert (single.instance(), _release_of(single)) == served
+
+
+def test_next_good_release_needs_no_cleaning(single, clients):
+    run = single.play("playbooks/release.yml")
+    assert run.code == 0, run.output
