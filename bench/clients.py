@@ -26,7 +26,8 @@ class Clients:
         self._stop, self._lock = threading.Event(), threading.Lock()
         kinds: list[dict[str, str]] = [{}, {"Connection": "close"}]
         self._threads = [
-            threading.Thread(target=self._ask, args=(headers,)) for headers in kinds * each
+            threading.Thread(target=self._ask, args=(headers,), daemon=True)
+            for headers in kinds * each
         ]
 
     def __enter__(self) -> Clients:

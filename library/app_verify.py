@@ -225,23 +225,18 @@ def verify(p):
     )
     said.append(check_concurrency("the HTTP client", p["http_path"], HTTP_AT_ONCE, cure, p))
     if p["patched"] and not p["psycogreen"]:
-        return [*said, "the database driver blocks, as psycogreen=false asks for: not measured"]
-    cure = (
-        "psycopg2 blocks the event loop: set psycogreen: true, or choose a mode with threads."
-        if p["patched"]
-        else "The database driver or its pool lets fewer through: look at DATABASE_POOL and at max_connections."
-    )
-    return [
-        *said,
+        said.append("the database driver blocks, as psycogreen=false asks for: not measured")
+    else:
+        cure = (
+            "psycopg2 blocks the event loop: set psycogreen: true, or choose a mode with threads."
+            if p["patched"]
+            else "The database driver or its pool lets fewer through: look at DATABASE_POOL and at max_connections."
+        )
         # Each worker has a pool of its own.
-        check_concurrency(
-            "the database driver",
-            p["database_path"],
-            min(p["database_at_once"], DATABASE_AT_ONCE),
-            cure,
-            p,
-        ),
-    ]
+        most = min(p["database_at_once"], DATABASE_AT_ONCE)
+        path = p["database_path"]
+        said.append(check_concurrency("the database driver", path, most, cure, p))
+    return [*said, check_steady(found, p)]
 
 
 def this_start(p):
@@ -255,8 +250,7 @@ def verify_once(p):
     note, start = Path(p["passed"], p["unit"]), this_start(p)
     if not p["again"] and note.exists() and note.read_text(encoding="utf-8") == start:
         return ["it has passed since it was started, and is not asked again"]
-    before = settled(p)
-    said = [*verify(p), check_steady(before, p)]
+    said = verify(p)
     note.parent.mkdir(exist_ok=True)
     note.write_text(start, encoding="utf-8")
     return said

@@ -24,7 +24,7 @@ TEMPLATES = sorted(
 )
 ONE, NONE = {"workers": 1, "concurrency": 1}, {"workers": 0, "concurrency": 0}
 PROFILES = ["default", "tutorial"]
-OF_MODES = ("app_server", "nginx")  # roles whose templates differ from mode to mode
+OF_MODES = ("app_server",)  # roles whose templates differ from mode to mode
 CONFIGURED = [spoken for spoken in SPOKEN if modes()[spoken[0]]["template"]]
 
 

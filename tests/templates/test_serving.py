@@ -43,14 +43,16 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
         **{"http_path": "/wait?delay={delay}", "database_path": "", "database_at_once": 1},
     }
     monkeypatch.setattr(verify, "HTTP_AT_ONCE", 10)
+    monkeypatch.setattr(verify, "STEADY", 0)
     with serving(mode, protocol, bind, folder) as process:
         status, answer = ask(bind, protocol, "/hello?a=1", 20)
         assert (status, answer.endswith("says: hello")) == (200, True)
         monkeypatch.setattr(verify, "processes", lambda _unit: group_of(process))
-        program, reports, waits, _database = verify.verify(declared)
+        program, reports, waits, _database, steady = verify.verify(declared)
     assert program == f"its main process is {MODES[mode].program}"
     assert f"{workers} workers, " in reports
     assert f"{min(10, workers * each)} requests of 1.5 s at once" in waits
+    assert steady == "none of its processes has ended by itself"
 
 
 @pytest.mark.parametrize("kind", ["tcp"])
