@@ -32,6 +32,9 @@ REFUSALS = {
         "-e profil=tutorial": ["profil (did you mean profile?)"],
         "--limit proxy1": ["leaves out app1", "--limit proxy1,app1"],
     },
+    "a host that knows what is live left out": {
+        "--limit app1": ["leaves out proxy1", "--limit app1,proxy1"],
+    },
     "uWSGI's own protocol over TCP": {
         "-e server=uwsgi_sync -e protocol=uwsgi": ["run any command", "Type: -e protocol=http"],
     },

@@ -37,6 +37,7 @@ def test_mode_serves_behind(deployed, mode, front):
     with asking if proxied and in_front else nullcontext() as clients:
         switch(deployed, f"server={mode}", *([] if proxied else ["proxy=false"]))
     assert clients is None or clients.failures == []
+    assert proxied or deployed.instance() == "demo-blue"  # the one whose port clients know
     address = None if proxied else f"{deployed.prefix}.21:8000"
     assert [deployed.get(path, address)[0] for path in PATHS] == [200] * len(PATHS)
     assert deployed.host("proxy1").service("nginx").is_running == proxied
