@@ -42,10 +42,14 @@ def connections(bind):
 
 def wait(bind, timeout):
     """Wait until there has been no connection for a moment, or the time is up; return the seconds it took."""
-    began = quiet = time.monotonic()
-    while time.monotonic() - quiet < QUIET and time.monotonic() - began < timeout:
+    began, quiet = time.monotonic(), None  # quiet: when the present calm was first seen
+    while time.monotonic() - began < timeout:
         if connections(bind):
-            quiet = time.monotonic()
+            quiet = None
+        else:
+            quiet = quiet or time.monotonic()
+            if time.monotonic() - quiet >= QUIET:
+                break
         time.sleep(0.02)
     return round(time.monotonic() - began, 2)
 
