@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.greenrack_ask import ask, journal, run
+from ansible.module_utils.greenrack_ask import NoAnswer, ask, journal, run, wait_for_answer
 
 DOCUMENTATION = r"""
 module: app_verify
@@ -21,7 +21,7 @@ description:
     simultaneous requests that wait, which must come back in about the time of one.
   - None of its processes may end by itself in its first seconds.
   - Each failure names its cause and its cure.
-  - What has passed is not asked again until it is started again, or declared to be something else.
+  - What has passed is only asked whether it answers, until it is started again, or declared to be something else.
 options:
   unit: {description: The server's systemd unit, type: str, required: true}
   bind: {description: "Where it listens, ADDRESS:PORT or unix:PATH", type: str, required: true}
@@ -33,6 +33,7 @@ options:
   patched: {description: Whether gevent must have patched it, type: bool, required: true}
   psycogreen: {description: Whether psycopg2 must give way to other greenlets, type: bool, required: true}
   reports: {description: Directory of the workers' reports, type: path, required: true}
+  health_path: {description: What it must answer with 2xx, type: str, default: /healthz}
   http_path: {description: "Path that waits upstream, {delay} in it; empty for none", type: str, default: ""}
   database_path: {description: "Path that waits in the database too; empty for none", type: str, default: ""}
   database_at_once: {description: Connections to the database one worker may have, type: int, default: 10}
@@ -56,6 +57,7 @@ ARGUMENTS = {
     "patched": {"type": "bool", "required": True},
     "psycogreen": {"type": "bool", "required": True},
     "reports": {"type": "path", "required": True},
+    "health_path": {"type": "str", "default": "/healthz"},
     "http_path": {"type": "str", "default": ""},
     "database_path": {"type": "str", "default": ""},
     "database_at_once": {"type": "int", "default": 10},
@@ -68,6 +70,7 @@ HTTP_AT_ONCE = 50
 DATABASE_AT_ONCE = 10
 TRIES = 5
 SETTLING = 30  # seconds: when the first worker answers, others may still be importing
+ANSWERING = 30  # seconds what has passed may take to answer
 STEADY = 6  # seconds since its last worker's import: what crashes soon has crashed by then
 
 
@@ -249,6 +252,7 @@ def verify_once(p):
     """Run all checks, unless they were passed since the unit was started; return what they found."""
     note, start = Path(p["passed"], p["unit"]), this_start(p)
     if not p["again"] and note.exists() and note.read_text(encoding="utf-8") == start:
+        wait_for_answer(p["bind"], p["protocol"], p["health_path"], ANSWERING)
         return ["it has passed since it was started, and is not asked again"]
     said = verify(p)
     note.parent.mkdir(exist_ok=True)
@@ -261,7 +265,7 @@ def main():
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     try:
         said = verify_once(module.params)
-    except (Failed, OSError, ValueError) as error:
+    except (Failed, NoAnswer, OSError, ValueError) as error:
         unit = module.params["unit"]
         module.fail_json(
             msg=f"{module.params['mode']} is not what runs: {error}\nThe end of its journal:\n{journal(unit)}"

@@ -231,28 +231,29 @@ def test_what_has_passed_is_not_asked_again(
 ) -> None:
     p = {**write(tmp_path, p11=GOOD, p12=GOOD), "http_path": "", "database_path": ""}
     once = ["it has passed since it was started, and is not asked again"]
-    assert [len(result(monkeypatch, p)["said"]) for _ in range(2)] == [5, 1]
-    assert result(monkeypatch, p)["said"] == once
+    with waiting_server(http.server.ThreadingHTTPServer) as bind:
+        p["bind"] = bind
+        assert [len(result(monkeypatch, p)["said"]) for _ in range(2)] == [5, 1]
+        assert result(monkeypatch, p)["said"] == once
+    monkeypatch.setattr(verify, "ANSWERING", 1)
+    assert "did not answer GET /healthz with 2xx" in result(monkeypatch, p)["msg"]
     assert result(monkeypatch, {**p, "again": True})["said"] != once
     assert result(monkeypatch, {**p, "slots": 7})["said"] != once
     write(tmp_path, p11={**GOOD, "patched": False})
     assert result(monkeypatch, {**p, "again": True})["failed"]
 
 
-def test_a_worker_that_soon_ends_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    p = declared(reports=str(tmp_path))
+def test_a_worker_that_ends_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    p, both = declared(reports=str(tmp_path)), {11: "main", 12: "worker"}
     monkeypatch.setattr(verify, "STEADY", 0.5)
     (tmp_path / "12.report").touch()
     ends = time.monotonic() + 0.3
-    worker = {12: "worker"}
-    now = lambda _unit: {11: "main"} | (worker if time.monotonic() < ends else {})  # noqa: E731
+    now = lambda _unit: both if time.monotonic() < ends else {11: "main"}  # noqa: E731
     monkeypatch.setattr(verify, "processes", now)
     with pytest.raises(
         verify.Failed, match=r"^1 processes of \S+ ended by themselves within 0.5 s"
     ):
-        verify.check_steady({11: "main", 12: "worker"}, p)
+        verify.check_steady(both, p)
     assert verify.check_steady({11: "main"}, p) == "none of its processes has ended by itself"
 
 
