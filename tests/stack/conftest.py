@@ -43,7 +43,7 @@ def _root():
         pytest.skip("the lab boots real systems: needs root, or sudo that asks for no password")
 
 
-def _boot(lab):
+def boot(lab):
     """Boot a lab, hand it out, and throw it away whatever happened."""
     try:
         up = lab.play("playbooks/lab_up.yml")
@@ -67,7 +67,7 @@ def labs(request):
 @pytest.fixture(scope="session")
 def lab(labs):
     """Five hosts, a part of the stack on each."""
-    yield from _boot(labs[0])
+    yield from boot(labs[0])
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ def deployed(lab):
 @pytest.fixture(scope="session")
 def single(labs):
     """One host, for all of the stack."""
-    yield from _boot(labs[1])
+    yield from boot(labs[1])
 
 
 @pytest.fixture

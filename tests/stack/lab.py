@@ -53,7 +53,7 @@ def free_number():
 
 
 class Lab:
-    """A lab booted from one of the project's own inventories, under another name and prefix."""
+    """A lab booted from one of the project's own inventories, or from a path, under another name and prefix."""
 
     def __init__(self, inventory, name, prefix):
         self.inventory, self.name, self.prefix = inventory, name, prefix
@@ -66,7 +66,7 @@ class Lab:
         return [
             str(BIN / "ansible-playbook"),
             "-i",
-            f"inventories/{self.inventory}",
+            str(Path("inventories", self.inventory)),
             playbook,
             *chosen,
             *arguments,
@@ -87,6 +87,19 @@ class Lab:
         )
         return Run(done)
 
+    def begin(self, playbook, *arguments):
+        """Start a playbook, as the leader of a process group."""
+        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
+        return subprocess.Popen(
+            self.command(playbook, *arguments),
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def host(self, name):
         """Return testinfra's view of a host, over SSH and as root."""
         return testinfra.get_host(
@@ -98,6 +111,23 @@ class Lab:
         done = self.host(name).run(command)
         assert done.rc == 0, f"{name}: {command}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
+
+    def boot_id(self, name):
+        """Return what the kernel calls the host's present run, or None if it cannot be reached."""
+        config = ["-F", str(self.directory / "ssh/config")]
+        command = ["ssh", *config, "-o", "ControlPath=none", "-o", "ConnectTimeout=2", name]
+        asked = [*command, "cat", "/proc/sys/kernel/random/boot_id"]
+        shown = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+        return shown.strip() or None
+
+    def reboot(self, name):
+        """Reboot a host, and return when it can be reached again."""
+        before = self.boot_id(name)
+        self.host(name).run("systemctl reboot")
+        end = time.monotonic() + 90
+        while self.boot_id(name) in (None, before):
+            assert time.monotonic() < end, f"{name} did not come back"
+            time.sleep(0.2)
 
     def instance(self):
         """Return what runs of the application, demo-blue or demo-green; never both, between two deploys."""

@@ -1,5 +1,9 @@
 """Changes that go live while clients ask, and changes that must not: on one host, over unix sockets."""
 
+import os
+import signal
+import time
+
 import pytest
 
 from bench.clients import Clients
@@ -77,34 +81,88 @@ def test_release_and_the_way_back(single, clients, app_copy):
     assert _release_of(single) == second
 
 
-# What is put in front of the application's entry, and what the run says of it.
+# What is put in front of the application's entry and after it, and what the run says of it.
 # What the check that imports the application cannot notice, for it is no service.
 SERVED = "import os, threading\nif 'GREENRACK_MODE' in os.environ:\n    "
 BAD = {
-    "import error": ("import module_nobody_has\n", "No module named 'module_nobody_has'"),
-    "hang on import": ("import time\ntime.sleep(1000)\n", "It took longer than 5 s"),
+    "import error": ("import module_nobody_has\n", "", "No module named 'module_nobody_has'"),
+    "hang on import": ("import time\ntime.sleep(1000)\n", "", "It took longer than 5 s"),
     "crash after five seconds": (
         f"{SERVED}threading.Timer(5, os._exit, [1]).start()\n",
+        "",
         "uwsgi_gevent is not what runs",
     ),
     "end under systemd": (
         f"{SERVED}raise SystemExit('no')\n",
+        "",
         "did not answer GET /healthz with 2xx",
+    ),
+    "health check answering 500": (
+        "",
+        "app.before_request(lambda: ('the disk is full', 500))\n",
+        "Last answer: HTTP/1.1 500",
     ),
 }
 
 
 @pytest.mark.parametrize("fault", BAD)
 def test_bad_release_takes_no_traffic(single, clients, app_copy, fault):
-    source, says = BAD[fault]
+    before, after, says = BAD[fault]
     entry = app_copy / "wsgi_gevent.py"
-    entry.write_text(source + entry.read_text())
+    entry.write_text(before + entry.read_text() + after)
     served = single.instance(), _release_of(single)
     soon = ["-e", "app_release_import_timeout=5"] if fault == "hang on import" else []
     run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}", *soon)
     assert run.code != 0, run.output
     assert says in " ".join(run.output.split()), run.output
     assert (single.instance(), _release_of(single)) == served
+
+
+def test_failing_migration_takes_no_traffic(single, clients, app_copy):
+    (app_copy / "version").write_text("with a migration")
+    served = single.instance(), _release_of(single)
+    migrate = "app_migrate=echo there is no such column >&2; exit 3"
+    run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}", "-e", migrate)
+    assert run.code != 0, run.output
+    said = " ".join(run.output.split())
+    assert "ended with 3 and said: there is no such column" in said, run.output
+    assert (single.instance(), _release_of(single)) == served
+
+
+def _interrupted(lab, *change):
+    """Begin a change, and kill the controller when the new instance has been started."""
+    before = lab.instance()
+    other = {"demo-blue": "demo-green", "demo-green": "demo-blue"}[before]
+    begun = lab.begin("playbooks/release.yml", *change)
+    try:
+        end = time.monotonic() + 120
+        while lab.host("box1").run(f"systemctl is-active {other}").rc != 0:
+            assert begun.poll() is None, "the change ended before its instance was started"
+            assert time.monotonic() < end
+    finally:
+        os.killpg(begun.pid, signal.SIGKILL)
+        begun.wait()
+
+
+def test_killed_in_the_middle_serves_and_goes_on(single, clients, app_copy):
+    (app_copy / "version").write_text("interrupted")
+    served = _release_of(single)
+    _interrupted(single, "-e", f"app_source={app_copy}")
+    run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}")
+    assert run.code == 0, run.output
+    assert "0 failed, the slowest answer took" in run.output, run.output
+    assert _release_of(single) != served
+
+
+def test_reboot_in_the_middle_serves_what_was_live_and_goes_on(single, app_copy):
+    (app_copy / "version").write_text("interrupted by a reboot")
+    _interrupted(single, "-e", f"app_source={app_copy}")
+    single.reboot("box1")
+    assert single.comes_back() is None
+    run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}")
+    assert run.code == 0, run.output
+    assert single.get("/readyz")[0] == 200
+    single.instance()  # one alone runs
 
 
 def test_next_good_release_needs_no_cleaning(single, clients):

@@ -25,7 +25,6 @@ GIVEN: dict[str, Any] = {
         "green": {"backends": ["10.0.0.21:8001"], "protocol": "http"},
     },
     "postgresql_database": "demo",
-    "postgresql_user": "demo",
     "postgresql_password": "secret",
     "pgbouncer_database": "demo",
     "pgbouncer_user": "demo",

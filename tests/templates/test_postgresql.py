@@ -15,7 +15,7 @@ SCHEMA = """\
 CREATE TABLE IF NOT EXISTS orders (id serial PRIMARY KEY, item text NOT NULL);
 COMMENT ON TABLE orders IS '100 % of them';  -- the last line is a comment
 """
-SHOP = {"postgresql_database": "shop", "postgresql_user": "shop"}
+SHOP = {"postgresql_database": "shop"}
 
 
 @pytest.mark.parametrize("pooled", [False, True])
@@ -34,11 +34,11 @@ def test_who_may_log_in(cluster: demo_postgres.Cluster, pooled: bool) -> None:
         )
     finally:
         path.write_text(before)
-    host, whole = "255.255.255.255", ["shop"]
+    host, own, everybody = "255.255.255.255", ["samerole"], ["all"]
     assert rules == [
         ("local", ["all"], ["postgres"], None, None, "peer", None),
-        *[("local", whole, whole, None, None, "scram-sha-256", None)] * pooled,
-        *(("host", whole, whole, client, host, "scram-sha-256", None) for client in clients),
+        *[("local", own, everybody, None, None, "scram-sha-256", None)] * pooled,
+        *(("host", own, everybody, client, host, "scram-sha-256", None) for client in clients),
     ]
 
 

@@ -102,3 +102,18 @@ def test_a_callable_that_is_not_there(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "has no attribute 'application'" in done.stderr
     assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_what_an_entry_does_not_patch_is_patched_before_it(tmp_path: Path) -> None:
+    text = "import socket; assert socket.socket.__module__.startswith('gevent')\n"
+    done = imported(tmp_path, text, GREENRACK_PATCH="gevent,psycogreen")
+    assert done.returncode == 0, done.stderr
+    (report,) = (tmp_path / "run").iterdir()
+    found = json.loads(report.read_text())
+    assert found == {"patched": True, "tls": "ok", "wait_callback": True}
+
+
+def test_a_factory_is_called(tmp_path: Path) -> None:
+    text = "def create():\n    return app\n"
+    done = imported(tmp_path, text, GREENRACK_CALLABLE="entry:create()")
+    assert done.returncode == 0, done.stderr

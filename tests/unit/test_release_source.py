@@ -155,7 +155,7 @@ def test_a_host_that_is_newer_needs_the_modules_nevertheless(source: Path) -> No
         source_of.check_source(source, ["nowhere:app"], "3.99")
 
 
-@pytest.mark.parametrize("wrong", ["wsgi", "wsgi.app", "wsgi:", ":app", "wsgi:app()", "a b:c", ""])
+@pytest.mark.parametrize("wrong", ["wsgi", "wsgi.app", "wsgi:", ":app", "wsgi:app(1)", "a b:c", ""])
 def test_what_is_no_callable_is_refused(source: Path, wrong: str) -> None:
     with pytest.raises(Refused, match="Valid is module:attribute, such as wsgi:app"):
         source_of.check_source(source, [wrong], OURS)
@@ -222,7 +222,7 @@ def test_a_callable_may_be_in_a_package(source: Path, target: str) -> None:
 
 def packed(source: Path, archive: Path) -> list[tuple]:
     """Pack the source and return what the archive holds."""
-    release.pack(archive, source, source_of.released_files(source))
+    release.pack(archive, source, {name: str(name) for name in source_of.released_files(source)})
     with tarfile.open(archive) as tar:
         return [
             (
@@ -263,6 +263,6 @@ def test_what_is_packed_is_roots_and_readable_by_all(source: Path, tmp_path: Pat
 def test_an_archive_is_there_whole_or_not_at_all(source: Path, tmp_path: Path) -> None:
     archive = tmp_path / "cache.tar.gz"
     with pytest.raises(FileNotFoundError):
-        release.pack(archive, source, [Path("wsgi.py"), Path("gone.py")])
+        release.pack(archive, source, {Path("wsgi.py"): "wsgi.py", Path("gone.py"): "gone.py"})
     assert not archive.exists()
     assert len(packed(source, archive)) == 5  # what was left of the attempt is in nobody's way

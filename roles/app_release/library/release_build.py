@@ -6,14 +6,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
 import tarfile
 import tempfile
 from pathlib import Path
 
+from ansible.module_utils import greenrack_git
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.greenrack_source import Refused, check_source, digest_of
-from ansible.module_utils.greenrack_wheels import Target, check_needs, fetch
+from ansible.module_utils.greenrack_wheels import Target, check_needs, fetch, lock_of
 
 DOCUMENTATION = r"""
 module: release_build
@@ -21,12 +21,17 @@ short_description: Build on the controller what an application's hosts will get
 description:
   - Checks the application without running it, names its content by hash, and packs it.
   - Fetches the wheels of the lock file for the host's Python; what comes as pure Python source is built.
+  - Requirements without hashes are resolved once, with what is needed besides; what came out is kept in the cache.
   - Everything is cached by content, and written whole or not at all.
 options:
-  source: {description: Folder that is released, type: path, required: true}
-  requirements: {description: Lock file inside the folder, type: str, required: true}
-  callables: {description: "WSGI callables, module:attribute", type: list, elements: str, required: true}
+  source: {description: "Folder that is released, or URL of a git repository", type: str, required: true}
+  ref: {description: "Branch, tag or commit; empty for a folder's files, or a URL's HEAD", type: str, default: ""}
+  folder: {description: Folder inside it that is the application, type: str, default: ""}
+  requirements: {description: Lock file inside the application, type: str, required: true}
+  callables: {description: "WSGI callables, module:attribute[()]", type: list, elements: str, required: true}
+  static: {description: "What nginx serves by itself, {URL path: folder in the application}", type: dict, default: {}}
   needs: {description: Distributions the lock file must name, type: list, elements: str, default: []}
+  extras: {description: Distributions added to requirements without hashes, type: list, elements: str, default: []}
   cache: {description: Where results are kept, type: path, required: true}
   python: {description: "The host's Python, such as 3.11", type: str, required: true}
   machine: {description: "The host's hardware name, such as x86_64", type: str, required: true}
@@ -38,13 +43,19 @@ release: {description: Name of the release, type: str, returned: success}
 environment: {description: Name of the environment, type: str, returned: success}
 release_archive: {description: Path of the packed code, type: path, returned: success}
 environment_archive: {description: Path of the packed wheels, type: path, returned: success}
+static_archive: {description: "Path of the static files, named as their URLs; or empty", type: str, returned: success}
+commit: {description: "The commit; empty for a folder's files as they are", type: str, returned: success}
 """
 
 ARGUMENTS = {
-    "source": {"type": "path", "required": True},
+    "source": {"type": "str", "required": True},
+    "ref": {"type": "str", "default": ""},
+    "folder": {"type": "str", "default": ""},
     "requirements": {"type": "str", "required": True},
     "callables": {"type": "list", "elements": "str", "required": True},
+    "static": {"type": "dict", "default": {}},
     "needs": {"type": "list", "elements": "str", "default": []},
+    "extras": {"type": "list", "elements": "str", "default": []},
     "cache": {"type": "path", "required": True},
     "python": {"type": "str", "required": True},
     "machine": {"type": "str", "required": True},
@@ -58,7 +69,7 @@ def digest(*parts):
 
 
 def pack(archive, directory, names):
-    """Write `names` of `directory` to the tar file `archive`, whole or not at all."""
+    """Write `names` of `directory` to the tar file `archive`, whole or not at all; {name: what it is called there}."""
 
     def unowned(entry):
         entry.uid = entry.gid = 0
@@ -68,8 +79,8 @@ def pack(archive, directory, names):
 
     partial = archive.with_suffix(".partial")  # the cache's lock is held: nobody else writes it
     with tarfile.open(partial, mode="w:gz", compresslevel=1) as tar:
-        for name in names:
-            tar.add(directory / name, arcname=str(name), recursive=False, filter=unowned)
+        for name, called in names.items():
+            tar.add(directory / name, arcname=called, recursive=False, filter=unowned)
     partial.replace(archive)
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     checksum_of(archive).write_text(found, encoding="ascii")
@@ -88,44 +99,82 @@ def intact(archive):
     return found == checksum_of(archive).read_text(encoding="ascii")
 
 
-def build_environment(lock_path, target, archive):
+def pack_environment(lock, target, archive):
     """Fetch the lock file's wheels for `target` and pack them."""
-    directory = Path(tempfile.mkdtemp(dir=archive.parent))
-    try:
-        fetch(lock_path, target, directory)
-        pack(archive, directory, sorted(path.name for path in directory.iterdir()))
-    finally:
-        shutil.rmtree(directory)
+    with tempfile.TemporaryDirectory(dir=archive.parent) as made:
+        directory = Path(made)
+        fetch(lock, target, directory)
+        pack(archive, directory, {path.name: path.name for path in sorted(directory.iterdir())})
 
 
-def build(params):
-    """Build what is missing; return the module's result."""
-    source = Path(params["source"])
-    cache = Path(params["cache"])
-    lock_path = source / params["requirements"]
+def static_names(source, files, static):
+    """Return {file: what it is called as nginx's}; refuse a URL path or a folder that cannot be."""
+    names = {}
+    for url, folder in static.items():
+        below = [file for file in files if Path(folder) in file.parents]
+        if not url.startswith("/") or not url.strip("/") or not below:
+            raise Refused(
+                f"app_static has '{url}: {folder}'. Valid is a path below / and a folder with files in {source}, "
+                "such as /static/: shop/static"
+            )
+        for file in below:
+            names[file] = str(Path(url.strip("/")) / file.relative_to(folder))
+    return names
+
+
+def build(params, source, cache):
+    """Build what is missing of the release in the folder `source`; return the module's result."""
     target = Target(params["python"], params["machine"], params["libc"])
     files = check_source(source, params["callables"], params["python"])
-    check_needs(lock_path, params["needs"])
+    static = static_names(source, files, params["static"])
+    lock = lock_of(source / params["requirements"], params["extras"], target, cache)
+    check_needs(lock, params["needs"])
 
-    environment = digest(lock_path.read_text(encoding="utf-8"), str(target))
-    release = digest(digest_of(source, files), environment)
+    environment = digest(lock.read_text(encoding="utf-8"), str(target))
+    release = digest(digest_of(source, files), environment, *map(str, params["static"].items()))
     environment_archive = cache / f"environment-{environment}.tar.gz"
     release_archive = cache / f"release-{release}.tar.gz"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several hosts want the same thing at the same time
-        changed = not (intact(environment_archive) and intact(release_archive))
-        if not intact(environment_archive):
-            build_environment(lock_path, target, environment_archive)
-        if not intact(release_archive):
-            pack(release_archive, source, files)
+    static_archive = cache / f"static-{release}.tar.gz"
+    wanted = [environment_archive, release_archive, *([static_archive] if static else [])]
+    missing = [archive for archive in wanted if not intact(archive)]
+    if environment_archive in missing:
+        pack_environment(lock, target, environment_archive)
+    if release_archive in missing:
+        pack(release_archive, source, {name: str(name) for name in files})
+    if static_archive in missing:
+        pack(static_archive, source, static)
     return {
-        "changed": changed,
+        "changed": bool(missing),
         "release": release,
         "environment": environment,
         "release_archive": str(release_archive),
         "environment_archive": str(environment_archive),
+        "static_archive": str(static_archive) if static else "",
     }
+
+
+def build_commit(params, repository, cache, prefix=""):
+    """Build the release of a commit, whose folder `prefix` is app_source; return the module's result."""
+    commit = greenrack_git.commit_of(repository, params["ref"] or "HEAD")
+    with tempfile.TemporaryDirectory(dir=cache) as made:
+        directory = Path(made) / "commit"
+        greenrack_git.unpack(repository, commit, directory)
+        return {**build(params, directory / prefix / params["folder"], cache), "commit": commit}
+
+
+def run(params):
+    """Build the release; return the module's result."""
+    cache = Path(params["cache"])
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several hosts want the same thing at the same time
+        if greenrack_git.is_url(params["source"]):
+            return build_commit(params, greenrack_git.mirror(params["source"], cache), cache)
+        source = Path(params["source"])
+        if params["ref"]:
+            repository, prefix = greenrack_git.repository_of(source)
+            return build_commit(params, repository, cache, prefix)
+        return {**build(params, source / params["folder"], cache), "commit": ""}
 
 
 def main():
@@ -133,7 +182,7 @@ def main():
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     os.umask(0o022)
     try:
-        result = build(module.params)
+        result = run(module.params)
     except (Refused, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -12,8 +12,8 @@ DOCUMENTATION = r"""
 module: releases_pruned
 short_description: Remove old releases
 description:
-  - Of the releases under C(releases/), keeps the newest and those that are in use, and of the virtual environments
-    under C(envs/), those that a kept release names.
+  - Of the releases under C(releases/), and of their static files under C(static/), keeps the newest and those
+    that are in use, and of the virtual environments under C(envs/), those that a kept release names.
 options:
   path: {description: "The application's directory, such as /srv/demo", type: path, required: true}
   in_use: {description: "Releases that are kept, however old", type: list, elements: str, required: true}
@@ -27,18 +27,28 @@ removed: {description: "Directories that were, or would be, removed", type: list
 
 def whole(folder):
     """Return what is in a folder and complete, the newest first: what is being made has a dot in its name."""
-    found = [path for path in folder.glob("*") if path.is_dir() and "." not in path.name]
+    found = [
+        path
+        for path in folder.glob("*")
+        if path.is_dir() and not path.is_symlink() and "." not in path.name
+    ]
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def superfluous(path, in_use, newest):
-    """Return the releases and environments nobody needs."""
-    releases = whole(path / "releases")
-    kept = [each for at, each in enumerate(releases) if at < newest or each.name in in_use]
-    environments = {(each / ".venv").resolve().name for each in kept}
-    return [each for each in releases if each not in kept] + [
-        each for each in whole(path / "envs") if each.name not in environments
+    """Return the releases, their static files and environments nobody needs."""
+
+    def kept(folder):
+        return [each for at, each in enumerate(whole(folder)) if at < newest or each.name in in_use]
+
+    environments = {(each / ".venv").resolve().name for each in kept(path / "releases")}
+    old = [
+        each
+        for folder in (path / "releases", path / "static")
+        for each in whole(folder)
+        if each not in kept(folder)
     ]
+    return old + [each for each in whole(path / "envs") if each.name not in environments]
 
 
 def main():

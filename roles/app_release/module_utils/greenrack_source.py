@@ -78,10 +78,13 @@ def _names_bound(node):
 
 
 def check_callable(source, target):
-    """Refuse a `module:attribute` that is not there."""
-    match = re.fullmatch(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)", target)
+    """Refuse a `module:attribute`, or a factory `module:attribute()`, that is not there."""
+    match = re.fullmatch(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)(?:\(\))?", target)
     if not match:
-        raise Refused(f"'{target}' is no callable. Valid is module:attribute, such as wsgi:app.")
+        raise Refused(
+            f"'{target}' is no callable. Valid is module:attribute, such as wsgi:app, or of a factory "
+            "module:attribute(), such as shop:create_app()."
+        )
     module, attribute = match.groups()
     base = source.joinpath(*module.split("."))
     path = next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists()), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from ansible.module_utils.greenrack_source import Refused
 
 ENTRY = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)")
 NO_WHEEL = re.compile(r"No matching distribution found for ([\w.-]+)==")
+ONLY_WITH = {
+    "psycogreen": {"psycopg2", "psycopg2-binary"}
+}  # what some modes need, of some applications
 READY_BUILT = {"uwsgi": "pyuwsgi", "psycopg2": "psycopg2-binary"}
 
 
@@ -35,6 +39,32 @@ def entries(lock):
     return {name: (version, text) for name, version, text in _locked(lock)}
 
 
+def _wanted(needs, named):
+    """Return which of the distributions a mode needs, of an application with the distributions `named`."""
+    return [name for name in needs if not ONLY_WITH.get(name) or ONLY_WITH[name] & set(named)]
+
+
+def lock_of(path, extras, target, cache):
+    """Return the path of a lock file: `path`, or what its requirements without hashes were resolved to.
+
+    That is done once, with the extras, for what an index has changes: the same requirements stay the same
+    release, until somebody locks them or changes them.
+    """
+    if not path.is_file() or "--hash=" in path.read_text(encoding="utf-8"):
+        return path
+    text = path.read_text(encoding="utf-8")
+    named = {normal(name) for name in re.findall(r"^\s*([A-Za-z0-9][\w.-]*)", text, re.M)}
+    more = "\n".join(_wanted(extras, named)) + "\n"
+    name = hashlib.sha256(f"{text}\0{more}\0{target}".encode()).hexdigest()[:12]
+    lock = cache / f"lock-{name}.txt"
+    if not lock.exists():
+        needed = lock.with_suffix(".in")
+        needed.write_text(more, encoding="utf-8")
+        _compile([path, needed], target, ["--generate-hashes", "--output-file", f"{lock}.partial"])
+        Path(f"{lock}.partial").replace(lock)
+    return lock
+
+
 def check_needs(lock_path, needs):
     """Refuse a lock file that lacks a distribution the server mode needs."""
     if not lock_path.is_file():
@@ -43,7 +73,7 @@ def check_needs(lock_path, needs):
             f"--generate-hashes {lock_path.with_suffix('.in').name} -o {lock_path.name}"
         )
     locked = entries(lock_path.read_text(encoding="utf-8"))
-    missing = [name for name in needs if normal(name) not in locked]
+    missing = [name for name in _wanted(needs, locked) if normal(name) not in locked]
     if missing:
         raise Refused(
             f"The server mode needs {', '.join(missing)}, which {lock_path} does not lock. Add it to "
@@ -86,21 +116,27 @@ def _run(command):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def resolved(lock_path, target):
-    """Return the lock's entries that apply to the target, {name: (version, text without markers)}."""
+def _compile(paths, target, options):
+    """Resolve requirement files for the target, the first of them the operator's; return what uv prints."""
     uv = Path(sys.executable).with_name("uv")
-    command = [str(uv), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-deps"]
+    command = [str(uv), "pip", "compile", "--quiet", "--no-header", "--no-annotate", *options]
     # With a Python named, uv neither looks for one of the host's version nor downloads it.
     command += ["--python", sys.executable]
-    done = _run([*command, *target.uv_options(), str(lock_path)])
+    done = _run([*command, *target.uv_options(), *map(str, paths)])
     if done.returncode != 0:
         raise Refused(
-            f"{lock_path} cannot be satisfied for {target}:\n{done.stderr.strip()}\n"
+            f"{paths[0]} cannot be satisfied for {target}:\n{done.stderr.strip()}\n"
             f"If that is about the network, cure it and type the same command again. Else cure the lock "
             f"file's source, and type: uv pip compile --universal --generate-hashes "
-            f"{lock_path.with_suffix('.in').name} -o {lock_path.name}"
+            f"{paths[0].with_suffix('.in').name} -o {paths[0].name}"
         )
-    strange = [line for line in done.stdout.splitlines() if not ENTRY.match(line)]
+    return done.stdout
+
+
+def resolved(lock_path, target):
+    """Return the lock's entries that apply to the target, {name: (version, text without markers)}."""
+    out = _compile([lock_path], target, ["--no-deps"])
+    strange = [line for line in out.splitlines() if not ENTRY.match(line)]
     if strange:
         raise Refused(
             f"'{strange[0]}' in {lock_path} has no version on an index, and hosts get wheels of exact "
@@ -111,7 +147,7 @@ def resolved(lock_path, target):
     # The lock's own text, for its hashes are the ones somebody looked at; its markers are settled now.
     return {
         name: (version, re.sub(r"\s*;.*?(?=\s--hash|$)", "", locked[name, version]))
-        for name, version, _ in _locked(done.stdout)
+        for name, version, _ in _locked(out)
     }
 
 

@@ -1,16 +1,30 @@
 """Imports the application's own entry, then writes down what this process has become.
 
 Servers are told to import `greenrack_entry:app`. Nothing here comes before the application's entry
-but what starts no threads and opens no sockets, so an entry that patches is still the first to.
+but what starts no threads and opens no sockets, so an entry that patches is still the first to. Of an
+application whose entry does not, GREENRACK_PATCH names what is patched here: gevent, psycogreen.
 The gate reads the report, RUNTIME_DIRECTORY/PID.report: a claim of "async" is checked inside.
 """
 
 import importlib
+import importlib.util
 import os
 import sys
 
+_patches = os.environ.get("GREENRACK_PATCH", "").split(",")
+if "gevent" in _patches:
+    from gevent import monkey
+
+    monkey.patch_all()
+if "psycogreen" in _patches and importlib.util.find_spec("psycopg2"):
+    from psycogreen.gevent import patch_psycopg
+
+    patch_psycopg()
+
 _module, _attribute = os.environ["GREENRACK_CALLABLE"].split(":")
-app = getattr(importlib.import_module(_module), _attribute)
+app = getattr(importlib.import_module(_module), _attribute.removesuffix("()"))
+if _attribute.endswith("()"):
+    app = app()
 
 
 def _tls():

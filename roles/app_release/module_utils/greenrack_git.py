@@ -1,0 +1,104 @@
+"""A commit's files, out of a folder's own git repository or a mirror of one elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from ansible.module_utils.greenrack_source import Refused
+
+URL = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)")
+PASSWORD = re.compile(r"(://[^/:@\s]*):[^/@\s]*@")
+
+
+def is_url(source):
+    """Say whether `source` is the URL of a repository, and not a folder."""
+    return bool(URL.match(source))
+
+
+def _git(*arguments):
+    """Run git; it must not wait for a password nobody will type."""
+    environment = {
+        **os.environ,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
+    }
+    try:
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=False, env=environment
+        )
+    except FileNotFoundError as error:
+        raise Refused(
+            "git is not installed here, and app_source or app_ref wants a commit. Type: sudo apt-get install git"
+        ) from error
+
+
+def mirror(url, cache):
+    """Return a mirror of the repository in the cache, as it is there now. Nobody else may write the cache."""
+    path = cache / "git" / hashlib.sha256(url.encode()).hexdigest()[:12]
+    if (path / "HEAD").exists():
+        done = _git("--git-dir", str(path), "remote", "update", "--prune")
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        done = _git("clone", "--quiet", "--mirror", "--", url, str(path))
+    if done.returncode != 0:
+        said = PASSWORD.sub(r"\1:***@", done.stderr.strip())
+        shown = PASSWORD.sub(r"\1:***@", url)
+        raise Refused(
+            f"app_source '{shown}' cannot be fetched. git says:\n{said}\nValid is a URL this machine may read "
+            f"without being asked for a password. To try, type: git ls-remote '{shown}'"
+        )
+    return path
+
+
+def repository_of(folder):
+    """Return the git directory of the repository a folder is in, and where the folder is in it."""
+    done = _git("-C", str(folder), "rev-parse", "--absolute-git-dir", "--show-prefix")
+    if done.returncode != 0:
+        raise Refused(
+            f"app_source '{folder}' is in no git repository, so it has no commits. Leave app_ref out, "
+            "and the files are released as they are."
+        )
+    directory, prefix = done.stdout.split("\n")[:2]
+    return Path(directory), prefix
+
+
+def commit_of(repository, ref):
+    """Return the full name of the commit a branch, a tag or a shorter name means."""
+    done = _git(
+        "--git-dir",
+        str(repository),
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        f"{ref}^{{commit}}",
+    )
+    if done.returncode != 0:
+        names = [
+            "--sort=-committerdate",
+            "--count=20",
+            "--format=%(refname:short)",
+            "refs/heads",
+            "refs/tags",
+        ]
+        there = _git("--git-dir", str(repository), "for-each-ref", *names).stdout.split()
+        raise Refused(
+            f"There is no commit '{ref}' in app_source. The youngest branches and tags "
+            f"are: {', '.join(there) or 'none'}. Type, for one of them: -e app_ref=NAME"
+        )
+    return done.stdout.strip()
+
+
+def unpack(repository, commit, directory):
+    """Fill `directory` with the commit's files, as git archive gives them."""
+    archive = directory.with_suffix(".tar")
+    done = _git("--git-dir", str(repository), "archive", f"--output={archive}", commit)
+    if done.returncode != 0:
+        raise Refused(f"Commit {commit} cannot be read. git says:\n{done.stderr.strip()}")
+    directory.mkdir()
+    subprocess.run(["tar", "-xf", str(archive), "-C", str(directory)], check=True)
+    archive.unlink()

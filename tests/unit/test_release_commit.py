@@ -1,0 +1,157 @@
+"""Releases of a commit, with static files, and of requirements nobody has locked; real git, uv and pip."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import greenrack_modules
+import pytest
+
+release = greenrack_modules.load("release_build")
+git = greenrack_modules.load("greenrack_git")
+wheels = greenrack_modules.load("greenrack_wheels")
+Refused = wheels.Refused
+BOOKWORM = wheels.Target("3.11", "x86_64", "2.36")
+FACTORY = "def create_app():\n    return lambda environ, start_response: []\n"
+
+
+def run_git(folder: Path, *command: str) -> str:
+    who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    done = subprocess.run(
+        ["git", "-C", str(folder), *who, *command], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    (folder / "web/shop/static/css").mkdir(parents=True)
+    (folder / "web/shop/__init__.py").write_text(FACTORY)
+    (folder / "web/shop/static/css/shop.css").write_text("/* one */")
+    (folder / "web/requirements.txt").write_text("blinker>=1.9,<1.10\n")
+    run_git(folder, "init", "--quiet", "--initial-branch=main")
+    run_git(folder, "add", ".")
+    run_git(folder, "commit", "--quiet", "--message=one")
+    run_git(folder, "tag", "v1")
+    return folder
+
+
+@pytest.fixture
+def given(repository: Path, tmp_path: Path) -> dict[str, Any]:
+    return {
+        "source": f"file://{repository}",
+        "ref": "v1",
+        "folder": "web",
+        "requirements": "requirements.txt",
+        "callables": ["shop:create_app()"],
+        "static": {"/static/": "shop/static"},
+        "needs": ["blinker"],
+        "cache": str(tmp_path / "cache"),
+        "python": "3.11",
+        "machine": "x86_64",
+        "libc": "2.36",
+    }
+
+
+def text_of(archive: str, name: str) -> str:
+    with tarfile.open(archive) as tar:
+        return tar.extractfile(name).read().decode()
+
+
+def test_a_commit_is_released_as_it_is_in_the_repository(
+    given: dict[str, Any], repository: Path
+) -> None:
+    first = greenrack_modules.run(release, **given)
+    assert first["commit"] == run_git(repository, "rev-parse", "v1"), first
+    assert text_of(first["static_archive"], "static/css/shop.css") == "/* one */"
+    # What is not committed is not released, from a folder neither.
+    (repository / "web/shop/static/css/shop.css").write_text("/* two */")
+    assert greenrack_modules.run(release, **given) == {**first, "changed": False}
+    local = {**given, "source": str(repository / "web"), "ref": "HEAD", "folder": ""}
+    assert greenrack_modules.run(release, **local)["release"] == first["release"]
+    # Of a folder without a commit, the files as they are.
+    files = greenrack_modules.run(release, **{**local, "ref": ""})
+    assert (files["commit"], files["environment"]) == ("", first["environment"])
+    assert text_of(files["static_archive"], "static/css/shop.css") == "/* two */"
+    # The mirror follows the repository.
+    run_git(repository, "commit", "--all", "--quiet", "--message=two")
+    second = greenrack_modules.run(release, **{**given, "ref": "main"})
+    assert second["release"] == files["release"]
+    left = {path.name for path in Path(given["cache"]).iterdir() if path.is_dir()}
+    assert left == {"git"}
+
+
+def test_what_is_no_commit_is_refused(given: dict[str, Any], repository: Path) -> None:
+    said = greenrack_modules.run(release, **{**given, "ref": "--output=/etc/passwd"})["msg"]
+    assert "There is no commit '--output=/etc/passwd' in app_source" in said
+    assert "branches and tags are: main, v1" in said or "tags are: v1, main" in said
+    given["source"] = f"file://user:secret@/{repository}/nowhere"
+    said = greenrack_modules.run(release, **given)["msg"]
+    assert "user:***@" in said
+    assert "secret" not in said
+    assert "git ls-remote" in said
+
+
+def test_a_folder_without_a_repository_has_no_commits(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
+    given.update(source=str(tmp_path), ref="main")
+    assert (
+        "is in no git repository, so it has no commits. Leave app_ref out"
+        in (greenrack_modules.run(release, **given)["msg"])
+    )
+
+
+@pytest.mark.parametrize("static", [{"/": "shop/static"}, {"static": "shop/static"}, {"/s/": "x"}])
+def test_static_files_nginx_cannot_serve_are_refused(
+    given: dict[str, Any], static: dict[str, str]
+) -> None:
+    given["static"] = static
+    ((url, folder),) = static.items()
+    assert f"app_static has '{url}: {folder}'" in greenrack_modules.run(release, **given)["msg"]
+
+
+@pytest.mark.parametrize(
+    ("source", "url"),
+    [
+        ("https://git.example.org/shop.git", True),
+        ("git@git.example.org:shop.git", True),
+        ("file:///srv/shop.git", True),
+        ("app/demo", False),
+        ("/srv/shop", False),
+    ],
+)
+def test_urls_and_folders(source: str, url: bool) -> None:
+    assert git.is_url(source) is url
+
+
+def test_requirements_without_hashes_are_resolved_once(tmp_path: Path) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_text("blinker>=1.9\npsycopg2-binary\n")
+    lock = wheels.lock_of(path, ["psycogreen", "packaging"], BOOKWORM, tmp_path)
+    found = wheels.entries(lock.read_text())
+    assert set(found) == {"blinker", "packaging", "psycogreen", "psycopg2-binary"}
+    assert all("--hash=sha256:" in text for _, text in found.values())
+    lock.write_text("kept")
+    assert wheels.lock_of(path, ["psycogreen", "packaging"], BOOKWORM, tmp_path) == lock
+    assert lock.read_text() == "kept"
+    # Without psycopg2 there is nothing for psycogreen to do.
+    path.write_text("blinker>=1.9\n")
+    other = wheels.lock_of(path, ["psycogreen"], BOOKWORM, tmp_path)
+    assert set(wheels.entries(other.read_text())) == {"blinker"}
+    wheels.check_needs(other, ["psycogreen"])
+    # What somebody has locked is taken as it is.
+    path.write_text("blinker==1.9.0 --hash=sha256:00\n")
+    assert wheels.lock_of(path, ["packaging"], BOOKWORM, tmp_path) == path
+
+
+def test_requirements_nobody_can_satisfy_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_text("blinker>=99\n")
+    with pytest.raises(Refused, match=r"cannot be satisfied for cpython-3.11"):
+        wheels.lock_of(path, [], BOOKWORM, tmp_path)
+    assert not list(tmp_path.glob("lock-*.txt"))
