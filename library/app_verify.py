@@ -26,6 +26,7 @@ options:
   unit: {description: The server's systemd unit, type: str, required: true}
   bind: {description: "Where it listens, ADDRESS:PORT or unix:PATH", type: str, required: true}
   protocol: {description: What it speaks there, type: str, choices: [http, uwsgi], required: true}
+  host: {description: The Host header of what it is asked, type: str, default: localhost}
   mode: {description: "Name of the declared mode, for messages", type: str, required: true}
   program: {description: What its main process's command line must hold, type: str, required: true}
   workers: {description: Processes that must have imported the application, type: int, required: true}
@@ -50,6 +51,7 @@ ARGUMENTS = {
     "unit": {"type": "str", "required": True},
     "bind": {"type": "str", "required": True},
     "protocol": {"type": "str", "choices": ["http", "uwsgi"], "required": True},
+    "host": {"type": "str", "default": "localhost"},
     "mode": {"type": "str", "required": True},
     "program": {"type": "str", "required": True},
     "workers": {"type": "int", "required": True},
@@ -169,7 +171,8 @@ def together(count, path, p):
     limit = 30 + 2 * count * p["delay"]
     with ThreadPoolExecutor(count) as pool:
         start = time.monotonic()
-        asked = [pool.submit(ask, p["bind"], p["protocol"], path, limit) for _ in range(count)]
+        one = (p["bind"], p["protocol"], path, limit, p["host"])
+        asked = [pool.submit(ask, *one) for _ in range(count)]
         answers = [future.result() for future in asked]
         took = time.monotonic() - start
     bad = [(status, text) for status, text in answers if status != 200]
@@ -252,7 +255,7 @@ def verify_once(p):
     """Run all checks, unless they were passed since the unit was started; return what they found."""
     note, start = Path(p["passed"], p["unit"]), this_start(p)
     if not p["again"] and note.exists() and note.read_text(encoding="utf-8") == start:
-        wait_for_answer(p["bind"], p["protocol"], p["health_path"], ANSWERING)
+        wait_for_answer(p["bind"], p["protocol"], p["health_path"], ANSWERING, host=p["host"])
         return ["it has passed since it was started, and is not asked again"]
     said = verify(p)
     note.parent.mkdir(exist_ok=True)

@@ -38,6 +38,7 @@ options:
       bind: {description: "ADDRESS:PORT or unix:PATH", type: str, required: true}
       protocol: {description: What it speaks there, type: str, choices: [http, uwsgi], default: http}
       path: {description: What is asked for, type: str, default: /healthz}
+      host: {description: The Host header, type: str, default: localhost}
       timeout: {description: Seconds until it must have answered, type: int, default: 30}
 """
 
@@ -61,6 +62,7 @@ ARGUMENTS = {
             "bind": {"type": "str", "required": True},
             "protocol": {"type": "str", "choices": ["http", "uwsgi"], "default": "http"},
             "path": {"type": "str", "default": "/healthz"},
+            "host": {"type": "str", "default": "localhost"},
             "timeout": {"type": "int", "default": 30},
         },
     },

@@ -23,12 +23,12 @@ def connect(bind, timeout):
     return socket.create_connection((address.strip("[]"), int(port)), timeout=timeout)
 
 
-def http_request(path):
+def http_request(path, host):
     """Return the bytes of a GET request."""
-    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
 
 
-def uwsgi_request(path):
+def uwsgi_request(path, host):
     """Return the bytes of a GET request in the uwsgi protocol: a head and length-prefixed pairs."""
     query = path.partition("?")[2]
     variables = {
@@ -37,9 +37,9 @@ def uwsgi_request(path):
         "PATH_INFO": path.partition("?")[0],
         "QUERY_STRING": query,
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "SERVER_NAME": "localhost",
+        "SERVER_NAME": host,
         "SERVER_PORT": "80",
-        "HTTP_HOST": "localhost",
+        "HTTP_HOST": host,
         "REMOTE_ADDR": "127.0.0.1",
     }
     body = b""
@@ -52,11 +52,11 @@ def uwsgi_request(path):
 REQUESTS = {"http": http_request, "uwsgi": uwsgi_request}
 
 
-def ask(bind, protocol, path, timeout):
+def ask(bind, protocol, path, timeout, host="localhost"):
     """Return (status, first bytes of the answer) of one request; raise OSError or ValueError."""
     end = time.monotonic() + timeout
     with connect(bind, timeout) as link:
-        link.sendall(REQUESTS[protocol](path))
+        link.sendall(REQUESTS[protocol](path, host))
         answer = b""
         while len(answer) < 4096:
             # Of the whole answer, not of each piece: one that trickles in would take for ever.
@@ -71,7 +71,7 @@ def ask(bind, protocol, path, timeout):
     return int(words[1]), answer.decode(errors="replace")
 
 
-def wait_for_answer(bind, protocol, path, timeout, vain=lambda: ""):
+def wait_for_answer(bind, protocol, path, timeout, vain=lambda: "", host="localhost"):
     """Return the seconds until `path` was answered 2xx; raise NoAnswer after `timeout` seconds.
 
     Every second vain() is asked why there will be no answer: an empty string, and it is waited for.
@@ -80,7 +80,7 @@ def wait_for_answer(bind, protocol, path, timeout, vain=lambda: ""):
     said, why = "nothing", ""
     while (left := start + timeout - time.monotonic()) > 0:
         try:
-            status, answer = ask(bind, protocol, path, left)
+            status, answer = ask(bind, protocol, path, left, host)
             if 200 <= status < 300:
                 return round(time.monotonic() - start, 3)
             said = answer
@@ -93,8 +93,9 @@ def wait_for_answer(bind, protocol, path, timeout, vain=lambda: ""):
         if why:
             break
         time.sleep(0.1)
+    asked = path if host == "localhost" else f"{path} of {host}"
     raise NoAnswer(
-        f"did not answer GET {path} with 2xx on {bind} {why or f'within {timeout} s'}. Last answer: {said}"
+        f"did not answer GET {asked} with 2xx on {bind} {why or f'within {timeout} s'}. Last answer: {said}"
     )
 
 

@@ -26,7 +26,7 @@ def write(folder, groups, variables):
     (folder / "hosts.yml").write_text(yaml.safe_dump({"lab": {"children": children}}))
     (everywhere / "app.yml").write_text(yaml.safe_dump(variables))
     links = {
-        everywhere / "topology.yml": "topology.yml",
+        everywhere / "00_topology.yml": "topology.yml",
         everywhere / "lab.yml": "lab/group_vars/all/lab.yml",
         everywhere / "secrets.yml": "lab/group_vars/all/secrets.yml",
         folder / "group_vars" / "lab.yml": "lab/group_vars/lab.yml",

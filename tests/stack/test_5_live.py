@@ -121,7 +121,7 @@ def test_bad_release_takes_no_traffic(single, clients, app_copy, fault):
 def test_failing_migration_takes_no_traffic(single, clients, app_copy):
     (app_copy / "version").write_text("with a migration")
     served = single.instance(), _release_of(single)
-    migrate = "app_migrate=echo there is no such column >&2; exit 3"
+    migrate = '{"app_migrate": "echo there is no such column >&2; exit 3"}'
     run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}", "-e", migrate)
     assert run.code != 0, run.output
     said = " ".join(run.output.split())

@@ -158,7 +158,6 @@ def test_django_with_its_migrations_beside_the_demo(single, beside, tmp_path):
     with (source / "store/settings.py").open("a") as settings:
         settings.write(SETTINGS)
     (source / "requirements.txt").write_text(f"{django}\npsycopg2-binary\n")
-    url = "postgresql://{{ app_name }}:{{ database_password }}@127.0.0.1:{{ postgresql_port }}/{{ app_name }}"
     hard = "quotes ' \" dollars $HOME and percents %n, ü"
     store = beside(
         {"app": BOX, "proxy": {"box1": 11}, "database": {"box1": 11}},
@@ -166,11 +165,12 @@ def test_django_with_its_migrations_beside_the_demo(single, beside, tmp_path):
         app_source=str(source),
         app_module="store.wsgi:application",
         app_health_path="/admin/login/",
-        app_env={"DATABASE_URL": url},
+        app_env={"DATABASE_URL": "{{ database_url }}"},
         app_secrets={"SECRET_KEY": hard},
         app_migrate="python manage.py migrate --noinput",
         app_migrate_env={"DATABASE_URL": "{{ migrate_database_url }}"},
         app_domains=["store.example.org"],
+        nginx_default_site=False,
         app_port=8020,
     )
     demo = _pids(single, "demo")

@@ -219,7 +219,7 @@ def test_a_modes_own_template_renders(mode: str, protocol: str, bind: str, profi
     ("role", "template", "missing"),
     [
         ("app_server", "app.service.j2", "app_release_build"),
-        ("app_server", "app.service.j2", "app_module_gevent"),
+        ("app_server", "app.service.j2", "app_server_module_gevent"),
         ("app_server", "uwsgi.ini.j2", "app_release_build"),
         ("app_server", "gunicorn.conf.py.j2", "app_release_build"),
         ("app_server", "pywsgi.py.j2", "app_server_bind"),

@@ -39,7 +39,7 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
         **{"unit": "demo.service", "bind": bind, "protocol": protocol, "mode": mode},
         **{"program": MODES[mode].program, "workers": workers, "slots": workers * each},
         **{"patched": row["entry"] == "patched", "psycogreen": row["entry"] == "patched"},
-        **{"reports": str(folder), "delay": 1.5},
+        **{"reports": str(folder), "delay": 1.5, "host": "localhost"},
         **{"http_path": "/wait?delay={delay}", "database_path": "", "database_at_once": 1},
     }
     monkeypatch.setattr(verify, "HTTP_AT_ONCE", 10)

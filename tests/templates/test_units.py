@@ -92,6 +92,7 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
     assert environment(unit) == {
         "PYTHONUNBUFFERED": "1",
         "GREENRACK_RELEASE": "0123456789ab",
+        "GREENRACK_BEFORE": "",
         "GREENRACK_PATCH": "",
         # The release first: whatever it calls a module of its own is what it gets.
         "PYTHONPATH": f"{own}:/usr/local/lib/greenrack",

@@ -29,7 +29,7 @@ GOOD = {"patched": True, "tls": "ok", "wait_callback": True}
 def declared(**changed: Any) -> dict[str, Any]:
     """Return the module's parameters for gunicorn with gevent."""
     return {
-        **{"unit": "demo.service", "bind": "127.0.0.1:1", "protocol": "http"},
+        **{"unit": "demo.service", "bind": "127.0.0.1:1", "protocol": "http", "host": "localhost"},
         **{"mode": "gunicorn_gevent", "program": "gunicorn", "workers": 2, "slots": 100},
         **{"patched": True, "psycogreen": True, "reports": "/nowhere", "delay": 1.0},
         **{"http_path": "/http?delay={delay}", "database_path": "/database?delay={delay}"},

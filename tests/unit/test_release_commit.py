@@ -45,6 +45,7 @@ def given(repository: Path, tmp_path: Path) -> dict[str, Any]:
     return {
         "source": f"file://{repository}",
         "ref": "v1",
+        "shared": ["shop/uploads"],
         "folder": "web",
         "requirements": "requirements.txt",
         "callables": ["shop:create_app()"],
@@ -89,11 +90,38 @@ def test_what_is_no_commit_is_refused(given: dict[str, Any], repository: Path) -
     said = greenrack_modules.run(release, **{**given, "ref": "--output=/etc/passwd"})["msg"]
     assert "There is no commit '--output=/etc/passwd' in app_source" in said
     assert "branches and tags are: main, v1" in said or "tags are: v1, main" in said
-    given["source"] = f"file://user:secret@/{repository}/nowhere"
-    said = greenrack_modules.run(release, **given)["msg"]
-    assert "user:***@" in said
-    assert "secret" not in said
-    assert "git ls-remote" in said
+    for secret in ("user:secret", "secret"):
+        given["source"] = f"https://{secret}@127.0.0.1:9/shop.git"
+        said = greenrack_modules.run(release, **given)["msg"]
+        assert "'https://***@127.0.0.1:9/shop.git' cannot be fetched" in said
+        assert "secret" not in said
+        assert "git ls-remote" in said
+
+
+def test_a_commit_is_chosen_once(given: dict[str, Any], repository: Path) -> None:
+    asked = {**given, "ref": "main", "only_commit": True}
+    commit = greenrack_modules.run(release, **asked)["commit"]
+    assert commit == run_git(repository, "rev-parse", "main")
+    # It is known, so that nothing is fetched: not even from where there is nothing any more.
+    repository.rename(repository.with_name("gone"))
+    assert greenrack_modules.run(release, **{**given, "ref": commit})["commit"] == commit
+    assert "cannot be fetched" in greenrack_modules.run(release, **asked)["msg"]
+
+
+def test_what_a_commit_lacks_is_told_of_the_source(given: dict[str, Any]) -> None:
+    said = greenrack_modules.run(release, **{**given, "folder": "backend"})["msg"]
+    assert f"{given['source']}, v1: backend' is no folder" in said
+
+
+def test_what_releases_share_is_not_of_them(given: dict[str, Any], repository: Path) -> None:
+    (repository / "web/shop/uploads/old").mkdir(parents=True)
+    local = {**given, "source": str(repository / "web"), "ref": "", "folder": ""}
+    first = greenrack_modules.run(release, **local)
+    (repository / "web/shop/uploads/old/mine.jpg").touch()
+    assert greenrack_modules.run(release, **local)["release"] == first["release"]
+    # Links to them are made with the release: other directories are another release.
+    other = greenrack_modules.run(release, **{**local, "shared": []})
+    assert other["release"] != first["release"]
 
 
 def test_a_folder_without_a_repository_has_no_commits(
@@ -101,7 +129,7 @@ def test_a_folder_without_a_repository_has_no_commits(
 ) -> None:
     given.update(source=str(tmp_path), ref="main")
     assert (
-        "is in no git repository, so it has no commits. Leave app_ref out"
+        "Of a folder in no repository, leave app_ref out"
         in (greenrack_modules.run(release, **given)["msg"])
     )
 
@@ -131,22 +159,34 @@ def test_urls_and_folders(source: str, url: bool) -> None:
 
 def test_requirements_without_hashes_are_resolved_once(tmp_path: Path) -> None:
     path = tmp_path / "requirements.txt"
-    path.write_text("blinker>=1.9\npsycopg2-binary\n")
+    path.write_text("blinker>=1.9\n")
     lock = wheels.lock_of(path, ["psycogreen", "packaging"], BOOKWORM, tmp_path)
     found = wheels.entries(lock.read_text())
-    assert set(found) == {"blinker", "packaging", "psycogreen", "psycopg2-binary"}
+    assert set(found) == {"blinker", "packaging", "psycogreen"}
     assert all("--hash=sha256:" in text for _, text in found.values())
     lock.write_text("kept")
     assert wheels.lock_of(path, ["psycogreen", "packaging"], BOOKWORM, tmp_path) == lock
     assert lock.read_text() == "kept"
-    # Without psycopg2 there is nothing for psycogreen to do.
-    path.write_text("blinker>=1.9\n")
-    other = wheels.lock_of(path, ["psycogreen"], BOOKWORM, tmp_path)
-    assert set(wheels.entries(other.read_text())) == {"blinker"}
-    wheels.check_needs(other, ["psycogreen"])
     # What somebody has locked is taken as it is.
     path.write_text("blinker==1.9.0 --hash=sha256:00\n")
     assert wheels.lock_of(path, ["packaging"], BOOKWORM, tmp_path) == path
+
+
+def test_psycogreen_is_needed_only_with_psycopg2(tmp_path: Path) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_text("blinker==1.9.0\n")
+    wheels.check_needs(path, ["psycogreen"])
+    path.write_text("psycopg2-binary==2.9.13\n")
+    with pytest.raises(Refused, match="The server mode needs psycogreen, which"):
+        wheels.check_needs(path, ["psycogreen"])
+
+
+@pytest.mark.parametrize("line", ["-r base.txt", "-c limits.txt", 'dynamic = ["dependencies"]'])
+def test_what_stands_elsewhere_has_to_be_locked(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_text(f"blinker\n{line}\n")
+    with pytest.raises(Refused, match="may change unnoticed"):
+        wheels.lock_of(path, [], BOOKWORM, tmp_path)
 
 
 def test_requirements_nobody_can_satisfy_are_refused(tmp_path: Path) -> None:

@@ -94,14 +94,24 @@ def test_failures_may_be_allowed(site: Site, tmp_path: Path) -> None:
     assert ": 0 failed" not in found["said"]
 
 
-def test_a_site_that_does_not_answer_before_is_not_asked(site: Site, tmp_path: Path) -> None:
+def test_before_the_change_it_asks_once_and_makes_the_mark(site: Site) -> None:
+    url = f"http://127.0.0.1:{site.server_port}/healthz"
+    found = greenrack_modules.run(probed, url=url)
+    mark = Path(found["mark"])
+    assert (mark.is_file(), found["said"], len(site.hosts)) == (True, "", 1)
+    mark.unlink()
+
+
+def test_a_site_that_does_not_answer_before_is_not_asked(site: Site) -> None:
     site.status = 503
-    mark = tmp_path / "mark"
-    mark.touch()
-    found = probe(site, mark)
-    assert found["sent"] == 0
-    assert "was not asked while the change went live" in found["said"]
-    assert "status 503" in found["said"]
+    url = f"http://127.0.0.1:{site.server_port}/healthz"
+    found = greenrack_modules.run(probed, url=url)
+    assert found["mark"] == ""
+    assert (
+        "was not asked while the change went live. Before it, it was answered: status 503"
+        in (found["said"])
+    )
+    assert greenrack_modules.run(probed, url=url, mark="")["sent"] == 0
 
 
 def test_it_ends_by_itself(site: Site, tmp_path: Path) -> None:

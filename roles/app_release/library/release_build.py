@@ -25,11 +25,13 @@ description:
   - Everything is cached by content, and written whole or not at all.
 options:
   source: {description: "Folder that is released, or URL of a git repository", type: str, required: true}
-  ref: {description: "Branch, tag or commit; empty for a folder's files, or a URL's HEAD", type: str, default: ""}
+  ref: {description: "Branch, tag or commit; required of a URL; empty for a folder's files", type: str, default: ""}
+  only_commit: {description: Whether to say only which commit that is, type: bool, default: false}
   folder: {description: Folder inside it that is the application, type: str, default: ""}
   requirements: {description: Lock file inside the application, type: str, required: true}
   callables: {description: "WSGI callables, module:attribute[()]", type: list, elements: str, required: true}
   static: {description: "What nginx serves by itself, {URL path: folder in the application}", type: dict, default: {}}
+  shared: {description: Directories that all releases share, type: list, elements: str, default: []}
   needs: {description: Distributions the lock file must name, type: list, elements: str, default: []}
   extras: {description: Distributions added to requirements without hashes, type: list, elements: str, default: []}
   cache: {description: Where results are kept, type: path, required: true}
@@ -50,10 +52,12 @@ commit: {description: "The commit; empty for a folder's files as they are", type
 ARGUMENTS = {
     "source": {"type": "str", "required": True},
     "ref": {"type": "str", "default": ""},
+    "only_commit": {"type": "bool", "default": False},
     "folder": {"type": "str", "default": ""},
     "requirements": {"type": "str", "required": True},
     "callables": {"type": "list", "elements": "str", "required": True},
     "static": {"type": "dict", "default": {}},
+    "shared": {"type": "list", "elements": "str", "default": []},
     "needs": {"type": "list", "elements": "str", "default": []},
     "extras": {"type": "list", "elements": "str", "default": []},
     "cache": {"type": "path", "required": True},
@@ -126,12 +130,19 @@ def build(params, source, cache):
     """Build what is missing of the release in the folder `source`; return the module's result."""
     target = Target(params["python"], params["machine"], params["libc"])
     files = check_source(source, params["callables"], params["python"])
+    shared = list(map(Path, params["shared"]))
+    files = [file for file in files if not any(each in (file, *file.parents) for each in shared)]
     static = static_names(source, files, params["static"])
     lock = lock_of(source / params["requirements"], params["extras"], target, cache)
     check_needs(lock, params["needs"])
 
     environment = digest(lock.read_text(encoding="utf-8"), str(target))
-    release = digest(digest_of(source, files), environment, *map(str, params["static"].items()))
+    release = digest(
+        digest_of(source, files),
+        environment,
+        *map(str, params["static"].items()),
+        *params["shared"],
+    )
     environment_archive = cache / f"environment-{environment}.tar.gz"
     release_archive = cache / f"release-{release}.tar.gz"
     static_archive = cache / f"static-{release}.tar.gz"
@@ -153,28 +164,39 @@ def build(params, source, cache):
     }
 
 
-def build_commit(params, repository, cache, prefix=""):
-    """Build the release of a commit, whose folder `prefix` is app_source; return the module's result."""
-    commit = greenrack_git.commit_of(repository, params["ref"] or "HEAD")
+def repository(params, cache):
+    """Return the git directory that has the commit, and where in it app_source is."""
+    if greenrack_git.is_url(params["source"]):
+        return greenrack_git.mirror(params["source"], cache, params["ref"]), ""
+    return greenrack_git.repository_of(Path(params["source"]))
+
+
+def build_commit(params, cache):
+    """Build the release of a commit; return the module's result."""
+    directory, prefix = repository(params, cache)
+    commit = greenrack_git.commit_of(directory, params["ref"])
+    if params["only_commit"]:
+        return {"changed": False, "commit": commit}
     with tempfile.TemporaryDirectory(dir=cache) as made:
-        directory = Path(made) / "commit"
-        greenrack_git.unpack(repository, commit, directory)
-        return {**build(params, directory / prefix / params["folder"], cache), "commit": commit}
+        files = Path(made) / "commit"
+        greenrack_git.unpack(directory, commit, files)
+        source = files / prefix / params["folder"]
+        try:
+            return {**build(params, source, cache), "commit": commit}
+        except Refused as error:
+            told = f"{params['source']}, {params['ref']}: {params['folder'] or '.'}"
+            raise Refused(str(error).replace(str(source), told)) from error
 
 
 def run(params):
     """Build the release; return the module's result."""
     cache = Path(params["cache"])
-    cache.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several hosts want the same thing at the same time
-        if greenrack_git.is_url(params["source"]):
-            return build_commit(params, greenrack_git.mirror(params["source"], cache), cache)
-        source = Path(params["source"])
         if params["ref"]:
-            repository, prefix = greenrack_git.repository_of(source)
-            return build_commit(params, repository, cache, prefix)
-        return {**build(params, source / params["folder"], cache), "commit": ""}
+            return build_commit(params, cache)
+        return {**build(params, Path(params["source"]) / params["folder"], cache), "commit": ""}
 
 
 def main():

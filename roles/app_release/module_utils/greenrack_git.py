@@ -11,7 +11,7 @@ from pathlib import Path
 from ansible.module_utils.greenrack_source import Refused
 
 URL = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)")
-PASSWORD = re.compile(r"(://[^/:@\s]*):[^/@\s]*@")
+SECRET = re.compile(r"(https?://)[^/@\s]+@")  # a user and a password, or a token
 
 
 def is_url(source):
@@ -21,11 +21,8 @@ def is_url(source):
 
 def _git(*arguments):
     """Run git; it must not wait for a password nobody will type."""
-    environment = {
-        **os.environ,
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
-    }
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
+    environment = {**quiet, **os.environ}
     try:
         return subprocess.run(
             ["git", *arguments], capture_output=True, text=True, check=False, env=environment
@@ -36,17 +33,22 @@ def _git(*arguments):
         ) from error
 
 
-def mirror(url, cache):
-    """Return a mirror of the repository in the cache, as it is there now. Nobody else may write the cache."""
+def mirror(url, cache, ref):
+    """Return a mirror of the repository in the cache, as it is there now. Nobody else may write the cache.
+
+    A whole commit's name means the same for ever: what has it, is not fetched again.
+    """
     path = cache / "git" / hashlib.sha256(url.encode()).hexdigest()[:12]
+    if re.fullmatch("[0-9a-f]{40}", ref) and known(path, ref):
+        return path
     if (path / "HEAD").exists():
         done = _git("--git-dir", str(path), "remote", "update", "--prune")
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         done = _git("clone", "--quiet", "--mirror", "--", url, str(path))
     if done.returncode != 0:
-        said = PASSWORD.sub(r"\1:***@", done.stderr.strip())
-        shown = PASSWORD.sub(r"\1:***@", url)
+        said = SECRET.sub(r"\1***@", done.stderr.strip())
+        shown = SECRET.sub(r"\1***@", url)
         raise Refused(
             f"app_source '{shown}' cannot be fetched. git says:\n{said}\nValid is a URL this machine may read "
             f"without being asked for a password. To try, type: git ls-remote '{shown}'"
@@ -59,27 +61,25 @@ def repository_of(folder):
     done = _git("-C", str(folder), "rev-parse", "--absolute-git-dir", "--show-prefix")
     if done.returncode != 0:
         raise Refused(
-            f"app_source '{folder}' is in no git repository, so it has no commits. Leave app_ref out, "
-            "and the files are released as they are."
+            f"app_source '{folder}' has no commits. git says: {done.stderr.strip()}\n"
+            "Of a folder in no repository, leave app_ref out, and the files are released as they are."
         )
     directory, prefix = done.stdout.split("\n")[:2]
     return Path(directory), prefix
 
 
+def known(repository, ref):
+    """Return the full name of the commit a branch, a tag or a shorter name means; empty if there is none."""
+    asked = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
+    return _git("--git-dir", str(repository), *asked).stdout.strip()
+
+
 def commit_of(repository, ref):
-    """Return the full name of the commit a branch, a tag or a shorter name means."""
-    done = _git(
-        "--git-dir",
-        str(repository),
-        "rev-parse",
-        "--verify",
-        "--quiet",
-        "--end-of-options",
-        f"{ref}^{{commit}}",
-    )
-    if done.returncode != 0:
+    """Return the full name of the commit `ref` means; refuse it if there is none."""
+    commit = known(repository, ref)
+    if not commit:
         names = [
-            "--sort=-committerdate",
+            "--sort=-creatordate",
             "--count=20",
             "--format=%(refname:short)",
             "refs/heads",
@@ -90,7 +90,7 @@ def commit_of(repository, ref):
             f"There is no commit '{ref}' in app_source. The youngest branches and tags "
             f"are: {', '.join(there) or 'none'}. Type, for one of them: -e app_ref=NAME"
         )
-    return done.stdout.strip()
+    return commit
 
 
 def unpack(repository, commit, directory):

@@ -39,11 +39,6 @@ def entries(lock):
     return {name: (version, text) for name, version, text in _locked(lock)}
 
 
-def _wanted(needs, named):
-    """Return which of the distributions a mode needs, of an application with the distributions `named`."""
-    return [name for name in needs if not ONLY_WITH.get(name) or ONLY_WITH[name] & set(named)]
-
-
 def lock_of(path, extras, target, cache):
     """Return the path of a lock file: `path`, or what its requirements without hashes were resolved to.
 
@@ -53,8 +48,14 @@ def lock_of(path, extras, target, cache):
     if not path.is_file() or "--hash=" in path.read_text(encoding="utf-8"):
         return path
     text = path.read_text(encoding="utf-8")
-    named = {normal(name) for name in re.findall(r"^\s*([A-Za-z0-9][\w.-]*)", text, re.M)}
-    more = "\n".join(_wanted(extras, named)) + "\n"
+    elsewhere = re.search(r"^(-.*|dynamic *=.*dependencies.*)$", text, re.M)
+    if elsewhere:
+        raise Refused(
+            f"{path} says '{elsewhere[1]}', and what stands elsewhere may change unnoticed. Lock it, and set "
+            "app_requirements to locked.txt. Type: uv pip compile --universal --generate-hashes "
+            f"{path.name} -o locked.txt"
+        )
+    more = "\n".join(extras) + "\n"
     name = hashlib.sha256(f"{text}\0{more}\0{target}".encode()).hexdigest()[:12]
     lock = cache / f"lock-{name}.txt"
     if not lock.exists():
@@ -65,6 +66,11 @@ def lock_of(path, extras, target, cache):
     return lock
 
 
+def _needed(name, locked):
+    """Say whether what a mode needs is needed by an application with these distributions."""
+    return name not in ONLY_WITH or not ONLY_WITH[name].isdisjoint(locked)
+
+
 def check_needs(lock_path, needs):
     """Refuse a lock file that lacks a distribution the server mode needs."""
     if not lock_path.is_file():
@@ -73,7 +79,7 @@ def check_needs(lock_path, needs):
             f"--generate-hashes {lock_path.with_suffix('.in').name} -o {lock_path.name}"
         )
     locked = entries(lock_path.read_text(encoding="utf-8"))
-    missing = [name for name in _wanted(needs, locked) if normal(name) not in locked]
+    missing = [name for name in map(normal, needs) if name not in locked and _needed(name, locked)]
     if missing:
         raise Refused(
             f"The server mode needs {', '.join(missing)}, which {lock_path} does not lock. Add it to "
@@ -126,9 +132,9 @@ def _compile(paths, target, options):
     if done.returncode != 0:
         raise Refused(
             f"{paths[0]} cannot be satisfied for {target}:\n{done.stderr.strip()}\n"
-            f"If that is about the network, cure it and type the same command again. Else cure the lock "
-            f"file's source, and type: uv pip compile --universal --generate-hashes "
-            f"{paths[0].with_suffix('.in').name} -o {paths[0].name}"
+            "If that is about the network, cure it and type the same command again. Else cure the file; where it is "
+            "a lock, its source, and type: uv pip compile --universal --generate-hashes "
+            f"requirements.in -o {paths[0].name}"
         )
     return done.stdout
 
