@@ -26,9 +26,8 @@ RESTLESS = re.compile(
 class Run:
     """What a playbook did."""
 
-    def __init__(self, done):
-        self.code = done.returncode
-        self.output = done.stdout
+    def __init__(self, code, output):
+        self.code, self.output = code, output
         recap = re.findall(
             r"^(\S+) +: ok=\d+ +changed=(\d+) +unreachable=\d+ +failed=(\d+)", self.output, re.M
         )
@@ -74,31 +73,16 @@ class Lab:
 
     def play(self, playbook, *arguments):
         """Run a playbook to its end."""
-        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
-        done = subprocess.run(
-            self.command(playbook, *arguments),
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return Run(done)
+        begun = self.begin(playbook, *arguments, stdout=subprocess.PIPE)
+        output, _ = begun.communicate()
+        return Run(begun.returncode, output)
 
-    def begin(self, playbook, *arguments):
-        """Start a playbook, as the leader of a process group."""
+    def begin(self, playbook, *arguments, **options):
+        """Start a playbook; options: what subprocess.Popen takes besides."""
         environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
-        return subprocess.Popen(
-            self.command(playbook, *arguments),
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        given = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "text": True}
+        command = self.command(playbook, *arguments)
+        return subprocess.Popen(command, cwd=ROOT, env=environment, **given, **options)
 
     def host(self, name):
         """Return testinfra's view of a host, over SSH and as root."""

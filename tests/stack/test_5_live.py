@@ -1,7 +1,8 @@
-"""Changes that go live while clients ask, and changes that must not: on one host, over unix sockets."""
+"""Everything on one host: changes that go live while clients ask, and changes that must not, over unix sockets."""
 
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -13,6 +14,18 @@ from bench.clients import Clients
 def _deployed(single):
     run = single.play("site.yml", "-e", "server=uwsgi_gevent")
     assert run.code == 0, run.output
+
+
+def test_everything_is_on_one_host(single):
+    assert single.comes_back() is None
+    socket = single.host("box1").file(f"/run/{single.instance()}/app.sock")
+    found = (socket.is_socket, socket.user, socket.group, socket.mode)
+    assert found == (True, "demo", "www-data", 0o660)
+    listening = single.run("box1", "ss -Hltn | awk '{print $4}'").split()
+    outside = {address for address in listening if not address.startswith("127.")}
+    assert outside == {"0.0.0.0:80", "0.0.0.0:22", "[::]:22"}
+    again = single.play("site.yml")
+    assert (again.code, again.changed) == (0, {"box1": 0}), again.output
 
 
 @pytest.fixture
@@ -133,7 +146,9 @@ def _interrupted(lab, *change):
     """Begin a change, and kill the controller when the new instance has been started."""
     before = lab.instance()
     other = {"demo-blue": "demo-green", "demo-green": "demo-blue"}[before]
-    begun = lab.begin("playbooks/release.yml", *change)
+    begun = lab.begin(
+        "playbooks/release.yml", *change, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         end = time.monotonic() + 120
         while lab.host("box1").run(f"systemctl is-active {other}").rc != 0:

@@ -1,4 +1,4 @@
-"""Everything on one host, and the lab itself when things go wrong."""
+"""The lab itself, when things go wrong."""
 
 import os
 import signal
@@ -9,25 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.stack.lab import ROOT, SUDO, Lab
-
-
-def test_everything_on_one_host(single):
-    run = single.play("site.yml", "-e", "server=uwsgi_gevent")
-    assert run.code == 0, run.output
-    assert single.comes_back() is None
-    socket = single.host("box1").file(f"/run/{single.instance()}/app.sock")
-    assert (socket.is_socket, socket.user, socket.group, socket.mode) == (
-        True,
-        "demo",
-        "www-data",
-        0o660,
-    )
-    listening = single.run("box1", "ss -Hltn | awk '{print $4}'").split()
-    outside = {address for address in listening if not address.startswith("127.")}
-    beside = {"0.0.0.0:8080"}  # nginx, for what test_5_other_applications.py puts on this host
-    assert outside - beside == {"0.0.0.0:80", "0.0.0.0:22", "[::]:22"}
-    again = single.play("site.yml")
-    assert (again.code, again.changed) == (0, {"box1": 0}), again.output
 
 
 def test_lab_up_twice_changes_nothing(single):

@@ -35,20 +35,20 @@ def whole(folder):
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
+def sorted_out(folder, in_use, newest):
+    """Return what of a folder is kept, and what is not."""
+    found = whole(folder)
+    kept = [each for at, each in enumerate(found) if at < newest or each.name in in_use]
+    return kept, [each for each in found if each not in kept]
+
+
 def superfluous(path, in_use, newest):
     """Return the releases, their static files and environments nobody needs."""
-
-    def kept(folder):
-        return [each for at, each in enumerate(whole(folder)) if at < newest or each.name in in_use]
-
-    environments = {(each / ".venv").resolve().name for each in kept(path / "releases")}
-    old = [
-        each
-        for folder in (path / "releases", path / "static")
-        for each in whole(folder)
-        if each not in kept(folder)
-    ]
-    return old + [each for each in whole(path / "envs") if each.name not in environments]
+    kept, old = sorted_out(path / "releases", in_use, newest)
+    _, static = sorted_out(path / "static", in_use, newest)
+    environments = [(each / ".venv").resolve().name for each in kept]
+    _, unused = sorted_out(path / "envs", environments, 0)
+    return old + static + unused
 
 
 def main():

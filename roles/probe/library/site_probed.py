@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import http.client
-import os
 import tempfile
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
@@ -17,20 +17,20 @@ module: site_probed
 short_description: Ask a site at a constant rate until a file is removed
 description:
   - An open loop, so that a stall of the site shows in every request that should have been sent meanwhile.
-  - Without a mark it asks once, and makes the mark for the next time. Where that is not answered 2xx there is none,
-    and nothing to lose.
+  - Without a mark it asks once, and makes the mark for the next time. Where that is not answered 2xx it is
+    removed at once, for there is nothing to lose.
 options:
   url: {description: "What is asked, http only", type: str, required: true}
   host: {description: "The name in the Host header; empty for the URL's own", type: str, default: ""}
   rate: {description: "Requests a second, each on a connection of its own", type: float, default: 20}
-  mark: {description: "File that ends it when it is removed; or empty", type: str}
+  mark: {description: "File that ends it when it is removed", type: path}
   allowed: {description: "Requests that may fail; one more, and the module fails", type: int, default: 0}
   limit: {description: "Seconds it is asked at most", type: float, default: 300}
   timeout: {description: "Seconds after which a request has failed", type: float, default: 30}
 """
 
 RETURN = r"""
-mark: {description: "The file that was made; empty for none", type: str, returned: without a mark}
+mark: {description: "The file that was made", type: str, returned: without a mark}
 sent: {description: Requests, type: int, returned: with a mark}
 slowest: {description: "Seconds of the longest answer, from when it was due", type: float, returned: with a mark}
 said: {description: All of it in a sentence, type: str, returned: always}
@@ -93,7 +93,7 @@ def main():
             "host": {"type": "str", "default": ""},
             "rate": {"type": "float", "default": 20.0},
             "allowed": {"type": "int", "default": 0},
-            "mark": {"type": "str"},
+            "mark": {"type": "path"},
             "limit": {"type": "float", "default": 300.0},
             "timeout": {"type": "float", "default": 30.0},
         }
@@ -102,11 +102,13 @@ def main():
     if p["mark"] is None:
         wrong = ask(p["url"], p["host"], p["timeout"])
         said = f"{p['url']} was not asked while the change went live. Before it, it was answered: {wrong}"
-        mark = "" if wrong else tempfile.mkstemp(suffix=".greenrack-probing")[1]
-        module.exit_json(changed=False, mark=mark, said=said if wrong else "")
+        mark = Path(tempfile.mkstemp(suffix=".greenrack-probing")[1])
+        if wrong:
+            mark.unlink()
+        module.exit_json(changed=False, mark=str(mark), said=said if wrong else "")
     end = time.monotonic() + p["limit"]
     probe = Probe(p["url"], p["host"], p["timeout"])
-    probe.run(p["rate"], lambda: os.path.isfile(p["mark"]) and time.monotonic() < end)  # noqa: PTH113
+    probe.run(p["rate"], lambda: Path(p["mark"]).exists() and time.monotonic() < end)
     said = (
         f"While the change went live, {p['url']} was asked {probe.sent} times from the controller: "
         f"{len(probe.failures)} failed, the slowest answer took {probe.slowest:.2f} s."

@@ -1,0 +1,86 @@
+"""Several applications on the same hosts, and the way back: what roles conclude from what a host is found to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from render import evaluate
+
+
+def host(**facts: Any) -> dict[str, Any]:
+    """Return the variables of a host that was found to be so."""
+    return {"ansible_facts": {"greenrack": {"cpus": 2, "release": "12", **facts}}}
+
+
+def instances(live: dict[str, str], other: dict[str, str]) -> dict[str, Any]:
+    """Return a host on which blue is live, each instance with the environment of its unit."""
+    units = {
+        "demo-blue.service": {"active": True, "environment": live},
+        "demo-green.service": {"active": False, "environment": other},
+    }
+    return host(units=units)
+
+
+LIVE = {"GREENRACK_RELEASE": "bad", "GREENRACK_BEFORE": "good"}
+
+
+@pytest.mark.parametrize("other", ["good", "refused"])
+def test_the_way_back_leads_to_what_the_live_release_has_replaced(other: str) -> None:
+    given = instances(LIVE, {"GREENRACK_RELEASE": other})
+    assert evaluate("app_server", "__app_server_wanted", **given) == "good"
+
+
+@pytest.mark.parametrize(
+    ("instance", "release", "before"),
+    [
+        ("green", "new", "bad"),  # a release
+        ("green", "bad", "good"),  # another mode for the same one
+        ("blue", "bad", "good"),  # no change
+    ],
+)
+def test_what_an_instance_has_replaced(instance: str, release: str, before: str) -> None:
+    given = instances(LIVE, {})
+    now = {"app_server_instance": instance, "app_release_build": {"release": release}}
+    assert evaluate("app_server", "__app_server_before", **given, **now) == before
+
+
+@pytest.mark.parametrize(
+    ("enabled", "sites", "becomes"),
+    [
+        (True, ["demo.conf", "shop.conf"], "front"),
+        (False, ["demo.conf", "shop.conf"], "removed"),
+        (False, ["demo.conf", "shop.conf.dpkg-old"], "stopped"),
+        (False, [], "stopped"),
+    ],
+)
+def test_nginx_stays_for_the_others(enabled: bool, sites: list[str], becomes: str) -> None:
+    given = host(entries={"/etc/nginx/conf.d": sites})
+    assert evaluate("nginx", "__nginx_place", nginx_enabled=enabled, **given) == becomes
+
+
+@pytest.mark.parametrize(
+    ("there", "others"),
+    [
+        (["pgbouncer.ini"], []),
+        (["demo.greenrack", "pgbouncer.ini"], []),
+        (["shop.greenrack", "pgbouncer.ini"], ["shop"]),
+    ],
+)
+def test_pgbouncer_serves_one_application(there: list[str], others: list[str]) -> None:
+    given = host(entries={"/etc/pgbouncer": there, "/etc/nginx": ["nginx.conf"]})
+    assert evaluate("preflight", "__preflight_poolers", **given) == others
+
+
+@pytest.mark.parametrize(
+    ("releases", "static", "most"),
+    [
+        (["a", "b", "new.partial"], [], 3),  # the one of this run comes to them
+        (["a", "b", "new"], [], 3),
+        ([], ["blue", "green", "a", "b", "c"], 4),
+    ],
+)
+def test_how_many_releases_a_host_has(releases: list[str], static: list[str], most: int) -> None:
+    entries = {"/srv/demo/releases": releases, "/srv/demo/static": static}
+    given = {**host(entries=entries), "app_release_in_use": ["b", "new"]}
+    assert int(evaluate("app_release", "__app_release_most", **given)) == most
