@@ -16,6 +16,7 @@ def test_second_run_changes_nothing_and_says_the_default(deployed):
     assert run.code == 0, run.output
     assert run.changed == dict.fromkeys(["proxy1", "app1", "api1", "db1", "load1"], 0), run.output
     assert "uwsgi_gevent, the default, for server is not set" in run.output
+    assert "WARNING" not in run.output
 
 
 def test_dry_run_after_the_deploy_would_change_nothing(deployed):

@@ -11,6 +11,7 @@ import greenrack_modules
 import pytest
 
 release = greenrack_modules.load("release_build")
+chosen = greenrack_modules.load("release_commit")
 git = greenrack_modules.load("greenrack_git")
 wheels = greenrack_modules.load("greenrack_wheels")
 Refused = wheels.Refused
@@ -99,13 +100,13 @@ def test_what_is_no_commit_is_refused(given: dict[str, Any], repository: Path) -
 
 
 def test_a_commit_is_chosen_once(given: dict[str, Any], repository: Path) -> None:
-    asked = {**given, "ref": "main", "only_commit": True}
-    commit = greenrack_modules.run(release, **asked)["commit"]
+    asked = {"source": given["source"], "ref": "main", "cache": given["cache"]}
+    commit = greenrack_modules.run(chosen, **asked)["commit"]
     assert commit == run_git(repository, "rev-parse", "main")
     # It is known, so that nothing is fetched: not even from where there is nothing any more.
     repository.rename(repository.with_name("gone"))
     assert greenrack_modules.run(release, **{**given, "ref": commit})["commit"] == commit
-    assert "cannot be fetched" in greenrack_modules.run(release, **asked)["msg"]
+    assert "cannot be fetched" in greenrack_modules.run(chosen, **asked)["msg"]
 
 
 def test_what_a_commit_lacks_is_told_of_the_source(given: dict[str, Any]) -> None:

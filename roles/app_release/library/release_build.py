@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import tarfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from ansible.module_utils import greenrack_git
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.greenrack_cache import locked
 from ansible.module_utils.greenrack_source import Refused, check_source, digest_of
 from ansible.module_utils.greenrack_wheels import Target, check_needs, fetch, lock_of
 
@@ -26,7 +26,6 @@ description:
 options:
   source: {description: "Folder that is released, or URL of a git repository", type: str, required: true}
   ref: {description: "Branch, tag or commit; required of a URL; empty for a folder's files", type: str, default: ""}
-  only_commit: {description: Whether to say only which commit that is, type: bool, default: false}
   folder: {description: Folder inside it that is the application, type: str, default: ""}
   requirements: {description: Lock file inside the application, type: str, required: true}
   callables: {description: "WSGI callables, module:attribute[()]", type: list, elements: str, required: true}
@@ -52,7 +51,6 @@ commit: {description: "The commit; empty for a folder's files as they are", type
 ARGUMENTS = {
     "source": {"type": "str", "required": True},
     "ref": {"type": "str", "default": ""},
-    "only_commit": {"type": "bool", "default": False},
     "folder": {"type": "str", "default": ""},
     "requirements": {"type": "str", "required": True},
     "callables": {"type": "list", "elements": "str", "required": True},
@@ -164,19 +162,10 @@ def build(params, source, cache):
     }
 
 
-def repository(params, cache):
-    """Return the git directory that has the commit, and where in it app_source is."""
-    if greenrack_git.is_url(params["source"]):
-        return greenrack_git.mirror(params["source"], cache, params["ref"]), ""
-    return greenrack_git.repository_of(Path(params["source"]))
-
-
 def build_commit(params, cache):
     """Build the release of a commit; return the module's result."""
-    directory, prefix = repository(params, cache)
+    directory, prefix = greenrack_git.repository(params["source"], params["ref"], cache)
     commit = greenrack_git.commit_of(directory, params["ref"])
-    if params["only_commit"]:
-        return {"changed": False, "commit": commit}
     with tempfile.TemporaryDirectory(dir=cache) as made:
         files = Path(made) / "commit"
         greenrack_git.unpack(directory, commit, files)
@@ -191,9 +180,7 @@ def build_commit(params, cache):
 def run(params):
     """Build the release; return the module's result."""
     cache = Path(params["cache"])
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several hosts want the same thing at the same time
+    with locked(cache):  # several hosts want the same thing at the same time
         if params["ref"]:
             return build_commit(params, cache)
         return {**build(params, Path(params["source"]) / params["folder"], cache), "commit": ""}

@@ -68,6 +68,11 @@ def repository_of(folder):
     return Path(directory), prefix
 
 
+def repository(source, ref, cache):
+    """Return the git directory that has the commit `ref`, and where in it app_source, a folder or a URL, is."""
+    return (mirror(source, cache, ref), "") if is_url(source) else repository_of(Path(source))
+
+
 def known(repository, ref):
     """Return the full name of the commit a branch, a tag or a shorter name means; empty if there is none."""
     asked = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
