@@ -1,4 +1,4 @@
-"""The command line: `python -m bench record | show | summary | list | during`.
+"""The command line: `python -m bench record | show | summary | list | during | changes`.
 
 Exit code 0: done; 1: damaged files were found, the rest is shown, or requests or the command failed;
 2: bad input, nothing done.
@@ -12,6 +12,7 @@ import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
+from bench import changes
 from bench.cell import cell_name, read_cell
 from bench.clients import Clients
 from bench.errors import BadInput
@@ -86,20 +87,47 @@ def during(args: argparse.Namespace) -> int:
             "http://ADDRESS[:PORT]/PATH and a command",
             "python -m bench during http://ADDRESS/ -- ansible-playbook site.yml",
         )
-    with Clients(url.netloc, f"{url.path or '/'}?{url.query}") as clients:
+    with Clients(url.netloc, f"{url.path or '/'}?{url.query}", args.rate) as clients:
         began = time.monotonic()
         done = subprocess.run(
             args.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         took = time.monotonic() - began
+    command = " ".join(args.command)
     print(
-        f"{' '.join(args.command)}: {took:.1f} s; of {clients.sent} requests {len(clients.failures)} failed, "
-        f"the slowest took {clients.slowest:.2f} s"
+        f"{command}: {took:.1f} s; of {clients.sent} requests {len(clients.failures)} failed, half took "
+        f"{clients.median:.2f} s, the slowest {clients.slowest:.2f} s"
     )
     print("".join(f"  {failure}\n" for failure in clients.failures[:10]), end="")
     if done.returncode != 0:
         print(done.stdout)
+    if args.keep:
+        changes.keep(
+            args.keep,
+            {
+                "load": args.load,
+                "change": args.change,
+                "command": command,
+                "seconds": took,
+                "sent": clients.sent,
+                "failed": len(clients.failures),
+                "median": clients.median,
+                "slowest": clients.slowest,
+            },
+        )
     return int(done.returncode != 0 or bool(clients.failures))
+
+
+def show_changes(args: argparse.Namespace) -> int:
+    """Print what changes cost, from the files `during` kept them in."""
+    rows, damaged = [], []
+    for path in args.files:
+        found, bad = changes.read(path)
+        rows += found
+        damaged += bad
+    if rows:
+        print(changes.changes_table(rows))
+    return _tell(damaged)
 
 
 def _read(path: Path, option: str) -> bytes:
@@ -107,6 +135,13 @@ def _read(path: Path, option: str) -> bytes:
         return path.read_bytes()
     except OSError as why:
         raise BadInput(f"{option}: {why}", "a file that exists", f"{option} FILE") from why
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 < rate <= 2000:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 2000 requests a second")
+    return rate
 
 
 def _directory(path: Path) -> Path:
@@ -124,7 +159,9 @@ def _tell(damaged: list[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser; each command sets `run`, the function above that does it."""
     top = argparse.ArgumentParser(prog="python -m bench", description="Load-test results.")
-    commands = top.add_subparsers(required=True, metavar="record | show | summary | list | during")
+    commands = top.add_subparsers(
+        required=True, metavar="record | show | summary | list | during | changes"
+    )
     one = commands.add_parser("record", help="store one run of a load engine")
     one.add_argument("--session", type=Path, required=True, help="results/<UTC time stamp>")
     one.add_argument("--cell", type=Path, required=True, help="the run's description, JSON")
@@ -143,8 +180,15 @@ def parser() -> argparse.ArgumentParser:
     one.set_defaults(run=list_sessions)
     one = commands.add_parser("during", help="run a command while clients ask a site")
     one.add_argument("url", help="what they ask for, http://ADDRESS[:PORT]/PATH")
+    one.add_argument("--rate", type=_rate, default=40, help="how many come a second; 40 without it")
+    one.add_argument("--keep", type=Path, help="file of JSON lines the result is appended to")
+    one.add_argument("--load", default="", help="what the load is called there")
+    one.add_argument("--change", default="", help="what kind of change it is called there")
     one.add_argument("command", nargs="*", help="after --")
     one.set_defaults(run=during)
+    one = commands.add_parser("changes", help="print what changes cost, as a table")
+    one.add_argument("files", type=Path, nargs="+", help="what during --keep wrote")
+    one.set_defaults(run=show_changes)
     return top
 
 

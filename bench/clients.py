@@ -1,48 +1,64 @@
-"""Clients that ask a site all the time while something is changed under them."""
+"""Clients that come to a site at a steady rate while something is changed under them."""
 
 from __future__ import annotations
 
 import http.client
+import statistics
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from bench.errors import BadInput
 
+# Requests in flight; whoever comes then is late, and its time counts from when it was due.
+MOST = 4000
+# Seconds until a connection that is kept and not used is not used again; nginx keeps it for 75.
+IDLE = 30
+
 
 class Clients:
-    """Some that keep their connections, and as many that open one for each request.
+    """An open loop: every second request comes over a connection that was kept, the others over new ones.
 
-    A context: they ask from its begin, when each has had an answer, to its end. Afterwards, `sent` is how
-    many requests there were, `failures` a line for each that was not answered 200, and `slowest` the
-    seconds of the longest answer. Raises BadInput, having asked once, where the site does not answer 200:
-    it may be somebody else's.
+    A context: they come from its begin, when the first has had an answer, to its end. `rate` is how many
+    come a second, whatever becomes of those before. Afterwards, `failures` has a line for each that was
+    not answered 200, and `times` the seconds from when each was due to its answer. Raises BadInput,
+    having asked once, where the site does not answer 200: it may be somebody else's.
     """
 
-    def __init__(self, address: str, path: str, each: int = 8) -> None:
-        self.address, self.path = address, path
-        self.sent, self.slowest = 0, 0.0
+    def __init__(self, address: str, path: str, rate: float = 40) -> None:
+        self.address, self.path, self.rate = address, path, rate
+        self.times: list[float] = []
         self.failures: list[str] = []
+        self._kept: list[tuple[float, http.client.HTTPConnection]] = []
         self._stop, self._lock = threading.Event(), threading.Lock()
-        kinds: list[dict[str, str]] = [{}, {"Connection": "close"}]
-        self._threads = [
-            threading.Thread(target=self._ask, args=(headers,), daemon=True)
-            for headers in kinds * each
-        ]
+        self._coming = threading.Thread(target=self._come, daemon=True)
+
+    @property
+    def sent(self) -> int:
+        """Return how many requests there were."""
+        return len(self.times)
+
+    @property
+    def slowest(self) -> float:
+        """Return the seconds of the longest answer."""
+        return max(self.times, default=0.0)
+
+    @property
+    def median(self) -> float:
+        """Return the seconds in which half of them were answered."""
+        return statistics.median(self.times or [0.0])
 
     def __enter__(self) -> Clients:
-        said = self._once(
-            http.client.HTTPConnection(self.address, timeout=60), {"Connection": "close"}
-        )
+        said = self._once(self._connection(), {"Connection": "close"})
         if said:
             raise BadInput(
                 f"http://{self.address}{self.path} is not answered with 200, but: {said}",
                 "the address of a site that is deployed and answers",
                 f"curl -v 'http://{self.address}{self.path}'",
             )
-        for thread in self._threads:
-            thread.start()
-        while self.sent < len(self._threads) and not self.failures:
+        self._coming.start()
+        while not self.sent:
             time.sleep(0.05)
         return self
 
@@ -53,18 +69,43 @@ class Clients:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._coming.join()
+        for _, link in self._kept:
+            link.close()
 
-    def _ask(self, headers: dict[str, str]) -> None:
-        link = http.client.HTTPConnection(self.address, timeout=60)
-        while not self._stop.is_set():
-            began = time.monotonic()
-            failure = self._once(link, headers)
-            self._count(time.monotonic() - began, failure, headers)
+    def _connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self.address, timeout=60)
+
+    def _come(self) -> None:
+        began, come = time.monotonic(), 0
+        with ThreadPoolExecutor(MOST) as pool:
+            while not self._stop.wait(max(0, began + come / self.rate - time.monotonic())):
+                pool.submit(self._ask, began + come / self.rate, come % 2 == 1)
+                come += 1
+
+    def _ask(self, due: float, keep: bool) -> None:
+        link = self._take() if keep else self._connection()
+        failure = self._once(link, {} if keep else {"Connection": "close"})
+        took = time.monotonic() - due
+        with self._lock:
+            self.times.append(took)
             if failure:
-                time.sleep(0.1)  # refused at once, it would ask thousands of times
-        link.close()
+                kept = "on a connection kept open" if keep else "on a new connection"
+                self.failures.append(f"after {took:.2f} s {kept}: {failure}")
+            elif keep:
+                self._kept.append((time.monotonic(), link))
+        if failure or not keep:  # not every server says that it closes the connection
+            link.close()
+
+    def _take(self) -> http.client.HTTPConnection:
+        """Return the connection that was not used for longest, or a new one."""
+        with self._lock:
+            while self._kept:
+                since, link = self._kept.pop(0)
+                if time.monotonic() - since < IDLE:
+                    return link
+                link.close()
+        return self._connection()
 
     def _once(self, link: http.client.HTTPConnection, headers: dict[str, str]) -> str:
         """Ask once; return what was wrong with the answer, or an empty string."""
@@ -73,16 +114,5 @@ class Clients:
             answer = link.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            link.close()
             return repr(error)
-        if headers:  # not every server says that it closes the connection
-            link.close()
         return "" if answer.status == 200 else f"{answer.status} {text[:200]!r}"
-
-    def _count(self, took: float, failure: str, headers: dict[str, str]) -> None:
-        with self._lock:
-            self.sent += 1
-            self.slowest = max(self.slowest, took)
-            if failure:
-                kept = "on a new connection" if headers else "on a connection kept open"
-                self.failures.append(f"after {took:.2f} s {kept}: {failure}")

@@ -22,6 +22,8 @@ description:
   - None of its processes may end by itself in its first seconds.
   - Each failure names its cause and its cure.
   - What has passed is only asked whether it answers, until it is started again, or declared to be something else.
+  - What is started again as it was once, when it passed on this host, must be what it is declared to be, and is
+    neither loaded nor waited for.
 options:
   unit: {description: The server's systemd unit, type: str, required: true}
   bind: {description: "Where it listens, ADDRESS:PORT or unix:PATH", type: str, required: true}
@@ -39,6 +41,7 @@ options:
   database_path: {description: "Path that waits in the database too; empty for none", type: str, default: ""}
   database_at_once: {description: Connections to the database one worker may have, type: int, default: 10}
   delay: {description: Seconds each of those requests waits, type: float, default: 1.0}
+  declared: {description: "Digest of all it is made of, and empty if that is not known", type: str, default: ""}
   again: {description: Whether to ask also what has passed, type: bool, default: false}
   passed: {description: Directory where it is noted what has passed, type: path, default: /run/greenrack}
 """
@@ -64,6 +67,7 @@ ARGUMENTS = {
     "database_path": {"type": "str", "default": ""},
     "database_at_once": {"type": "int", "default": 10},
     "delay": {"type": "float", "default": 1.0},
+    "declared": {"type": "str", "default": ""},
     "again": {"type": "bool", "default": False},
     "passed": {"type": "path", "default": "/run/greenrack"},
 }
@@ -225,6 +229,11 @@ def verify(p):
     """Run all checks; return what they found."""
     found = settled(p)
     said = [check_program(found, p), check_reports(check_workers(found, p), p)]
+    if p["declared"] and same(p).exists() and not p["again"]:
+        return [
+            *said,
+            "the same has passed on this host before: it is neither loaded nor waited for",
+        ]
     cure = (
         f"It does not take the {p['slots']} requests at once that are declared. Look at its workers, threads or "
         "greenlets, and at whether the HTTP client is patched and its pool is large enough."
@@ -245,6 +254,11 @@ def verify(p):
     return [*said, check_steady(found, p)]
 
 
+def same(p):
+    """Return the file that is there once what is declared has passed."""
+    return Path(p["passed"], "declared", p["declared"])
+
+
 def this_start(p):
     """Return what identifies this start of the unit, and what it is declared to be."""
     shown = run(["systemctl", "show", "--property=InvocationID", p["unit"]])
@@ -258,8 +272,10 @@ def verify_once(p):
         wait_for_answer(p["bind"], p["protocol"], p["health_path"], ANSWERING, host=p["host"])
         return ["it has passed since it was started, and is not asked again"]
     said = verify(p)
-    note.parent.mkdir(exist_ok=True)
+    same(p).parent.mkdir(parents=True, exist_ok=True)
     note.write_text(start, encoding="utf-8")
+    if p["declared"]:
+        same(p).touch()
     return said
 
 

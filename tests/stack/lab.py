@@ -104,6 +104,22 @@ class Lab:
         shown = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
         return shown.strip() or None
 
+    def cut_off(self, name):
+        """End the SSH connection that playbooks share to a host, and all that goes over it."""
+        ssh = self.directory / "ssh"
+        asked = [
+            "ssh",
+            "-F",
+            str(ssh / "config"),
+            "-o",
+            f"ControlPath={ssh}/%C",
+            "-O",
+            "exit",
+            name,
+        ]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
     def reboot(self, name):
         """Reboot a host, and return when it can be reached again."""
         before = self.boot_id(name)

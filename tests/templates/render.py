@@ -58,6 +58,11 @@ def of_role(role: str, kind: str) -> dict[str, Any]:
     return _copied(_read(path)) if path.exists() else {}
 
 
+def of_topology() -> dict[str, Any]:
+    """Return what every inventory has of who talks to whom."""
+    return _copied(_read(ROLES.parent / "inventories/topology.yml"))
+
+
 def variables(role: str, **overrides: Any) -> dict[str, Any]:
     """Return what a role's templates see; overrides win over everything, as extra vars do."""
     path = ROLES / role

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from render import evaluate
+from render import evaluate, of_topology
 
 
 def host(**facts: Any) -> dict[str, Any]:
@@ -84,3 +84,23 @@ def test_how_many_releases_a_host_has(releases: list[str], static: list[str], mo
     entries = {"/srv/demo/releases": releases, "/srv/demo/static": static}
     given = {**host(entries=entries), "app_release_in_use": ["b", "new"]}
     assert int(evaluate("app_release", "__app_release_most", **given)) == most
+
+
+@pytest.mark.parametrize(
+    ("flags", "live"),
+    [
+        ({"proxy1": []}, "blue"),
+        ({"proxy1": ["demo.green", "nginx.conf"]}, "green"),
+        ({"proxy1": ["shop.green"]}, "blue"),
+        ({"new": None, "proxy1": ["demo.green"]}, "green"),
+        ({"new": [], "proxy1": ["demo.green"]}, "green"),
+        ({"new": None}, "blue"),
+    ],
+)
+def test_what_is_live_is_what_any_proxy_says(flags: dict[str, list[str] | None], live: str) -> None:
+    hostvars = {
+        name: {} if found is None else host(entries={"/etc/nginx": found})
+        for name, found in flags.items()
+    }
+    given = {**of_topology(), "groups": {"proxy": list(flags)}, "hostvars": hostvars}
+    assert evaluate("app_server", "app_live", **given) == live

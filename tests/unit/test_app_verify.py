@@ -6,7 +6,6 @@ import http.server
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +32,7 @@ def declared(**changed: Any) -> dict[str, Any]:
         **{"mode": "gunicorn_gevent", "program": "gunicorn", "workers": 2, "slots": 100},
         **{"patched": True, "psycogreen": True, "reports": "/nowhere", "delay": 1.0},
         **{"http_path": "/http?delay={delay}", "database_path": "/database?delay={delay}"},
+        **{"passed": "/nowhere", "declared": ""},
         **changed,
     }
 
@@ -201,7 +201,7 @@ def result(monkeypatch: pytest.MonkeyPatch, p: dict[str, Any]) -> dict[str, Any]
     monkeypatch.setattr(verify, "journal", lambda _unit: "the journal says")
     monkeypatch.setattr(verify, "run", lambda _command: "InvocationID=1")
     monkeypatch.setattr(verify, "STEADY", 0)
-    return greenrack_modules.run(verify, **{"passed": f"{p['reports']}/passed", **p})
+    return greenrack_modules.run(verify, **{**p, "passed": f"{p['reports']}/passed"})
 
 
 def test_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,18 +243,18 @@ def test_what_has_passed_is_not_asked_again(
     assert result(monkeypatch, {**p, "again": True})["failed"]
 
 
-def test_a_worker_that_ends_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    p, both = declared(reports=str(tmp_path)), {11: "main", 12: "worker"}
-    monkeypatch.setattr(verify, "STEADY", 0.5)
-    (tmp_path / "12.report").touch()
-    ends = time.monotonic() + 0.3
-    now = lambda _unit: both if time.monotonic() < ends else {11: "main"}  # noqa: E731
-    monkeypatch.setattr(verify, "processes", now)
-    with pytest.raises(
-        verify.Failed, match=r"^1 processes of \S+ ended by themselves within 0.5 s"
-    ):
-        verify.check_steady(both, p)
-    assert verify.check_steady({11: "main"}, p) == "none of its processes has ended by itself"
+def test_what_is_started_again_as_it_passed_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p = {**write(tmp_path, p11=GOOD, p12=GOOD), "http_path": "", "database_path": ""}
+    for start, name, lines in [(1, "a", 5), (2, "b", 5), (3, "a", 3), (4, "", 5), (5, "", 5)]:
+        monkeypatch.setattr(verify, "this_start", lambda _, start=start: str(start))
+        assert len(result(monkeypatch, {**p, "declared": name})["said"]) == lines, start
+    asked = {**p, "declared": "a", "again": True}
+    assert len(result(monkeypatch, asked)["said"]) == 5
+    write(tmp_path, p11={**GOOD, "patched": False})
+    monkeypatch.setattr(verify, "this_start", lambda _: "6")
+    assert result(monkeypatch, {**p, "declared": "a"})["failed"]
 
 
 def test_a_driver_that_is_meant_to_block_is_not_measured(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import http.server
+import json
+import re
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -15,14 +19,15 @@ from bench.__main__ import main
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    """Answers 200, but for every tenth request what the server says."""
+    """Answers 200, but for every seventh request what the server says."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         self.server.asked += 1  # type: ignore[attr-defined]
-        tenth = self.server.asked % 10 == 0  # type: ignore[attr-defined]
-        self.send_response(self.server.tenth if tenth else 200)  # type: ignore[attr-defined]
+        time.sleep(float(self.path.partition("delay=")[2]))
+        seventh = self.server.asked % 7 == 0  # type: ignore[attr-defined]
+        self.send_response(self.server.seventh if seventh else 200)  # type: ignore[attr-defined]
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -35,9 +40,9 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def site(tenth: int) -> Iterator[str]:
+def site(seventh: int) -> Iterator[str]:
     server = Server(("127.0.0.1", 0), Answer)
-    server.asked, server.tenth = 0, tenth  # type: ignore[attr-defined]
+    server.asked, server.seventh = 0, seventh  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -48,15 +53,15 @@ def site(tenth: int) -> Iterator[str]:
         server.server_close()
 
 
-def during(url: str, code: str) -> int:
-    return main(["during", url, "--", sys.executable, "-c", code])
+def during(url: str, code: str, *options: str) -> int:
+    return main(["during", *options, url, "--", sys.executable, "-c", code])
 
 
 def test_a_change_that_costs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with site(200) as url:
         assert during(url, "import time; time.sleep(0.5)") == 0
     said = capfd.readouterr().out
-    assert " 0 failed, the slowest took 0." in said
+    assert " 0 failed, half took 0." in said
 
 
 def test_a_change_that_costs_requests(capfd: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +82,7 @@ def test_a_site_that_does_not_answer_is_asked_once(
     capfd: pytest.CaptureFixture[str], closed_port: int
 ) -> None:
     with site(502) as url:
-        for _ in range(9):  # then the next is the tenth
+        for _ in range(6):  # then the next is the seventh
             urllib.request.urlopen(url).close()
         assert during(url, "print('it ran')") == 2
     assert during(f"http://127.0.0.1:{closed_port}/", "print('it ran')") == 2
@@ -91,3 +96,38 @@ def test_a_site_that_does_not_answer_is_asked_once(
 def test_what_is_no_address_is_refused(url: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert during(url, "") == 2
     assert "http://ADDRESS" in capfd.readouterr().err
+
+
+def test_clients_come_at_their_rate_whatever_the_answers_take(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "changes" / "one.jsonl"
+    with site(200) as url:
+        slow = url.replace("delay=0", "delay=1")
+        named = ["--keep", str(file), "--load", "half", "--change", "switch", "--rate", "50"]
+        assert during(slow, "import time; time.sleep(1.5)", *named) == 0
+        (row,) = map(json.loads, file.read_text().splitlines())
+        # Each waits a second, so that a closed loop would need as many clients as there are requests in flight.
+        assert row["sent"] > 75, row
+        assert 1 <= row["median"] < 1.5, row
+        assert during(url, "", *named) == 0
+    with file.open("a") as more:
+        more.write('{"load": "half"}\nnonsense\n')
+    capfd.readouterr()
+    assert main(["changes", str(file)]) == 1
+    said = capfd.readouterr()
+    assert re.search(r"^half  switch +2 +0 to 2 +\d+ +0 +0\.\d\d", said.out, re.M), said.out
+    assert f"{file}, line 3: it lacks change, command, " in said.err
+    assert f"{file}, line 4: Expecting value" in said.err
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "3000", "many"])
+def test_rates_that_make_no_sense_are_refused(rate: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        during("http://10.89.0.11/", "", "--rate", rate)
+    assert "--rate" in capfd.readouterr().err
+
+
+def test_changes_that_are_not_there_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["changes", "/nowhere"]) == 2
+    assert "a file as bench-changes writes it" in capfd.readouterr().err
