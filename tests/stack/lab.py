@@ -192,6 +192,7 @@ class Lab:
         cgroups = [line.split()[1] for line in mounts if line.split()[2] == "cgroup2"]
         places = [Path(root, "greenrack", self.name) for root in cgroups]
         places += [Path("/sys/class/net", f"gr-{self.name}"), self.directory]
+        places += Path("/sys/class/net").glob(f"vb-{self.name}-*")
         tables = subprocess.run(
             [*SUDO, "nft", "list", "tables"], capture_output=True, text=True, check=True
         )

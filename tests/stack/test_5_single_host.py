@@ -78,17 +78,24 @@ def test_lab_without_root_is_refused(tmp_path):
 
 
 def test_lab_down_cleans_up_after_a_crash(single):
-    """nspawn is killed, its guest lives on without it: the worst a crash can leave."""
+    """nspawn is killed, its guest lives on without it, and somebody is in its network: the worst a crash can leave."""
     shown = subprocess.run(
         ["ps", "axww", "-o", "pid,args"], capture_output=True, text=True, check=True
     ).stdout
     root = f"--directory={single.directory}/hosts/box1/root"
     pids = [int(line.split()[0]) for line in shown.splitlines() if root in line]
     assert pids
-    for pid in pids:
-        subprocess.run([*SUDO, "kill", f"-{int(signal.SIGKILL)}", str(pid)], check=True)
-    assert os.path.ismount(single.directory / "hosts/box1/root")
-    down = single.play("playbooks/lab_down.yml")
-    assert down.code == 0, down.output
-    assert single.leftovers() == []
+    parents = ",".join(map(str, pids))
+    shown = subprocess.run(
+        ["ps", "-o", "pid=,comm=", "--ppid", parents], capture_output=True, text=True, check=True
+    ).stdout
+    guest = next(line.split()[0] for line in shown.splitlines() if line.split()[1] == "systemd")
+    inside = [*SUDO, "nsenter", f"--target={guest}", "--net", "cat"]
+    with subprocess.Popen(inside, stdin=subprocess.PIPE):  # whose end ends it
+        for pid in pids:
+            subprocess.run([*SUDO, "kill", f"-{int(signal.SIGKILL)}", str(pid)], check=True)
+        assert os.path.ismount(single.directory / "hosts/box1/root")
+        down = single.play("playbooks/lab_down.yml")
+        assert down.code == 0, down.output
+        assert single.leftovers() == []
     assert single.play("playbooks/lab_down.yml").changed == {"localhost": 0}

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -94,7 +95,7 @@ class Machine:
 
     def start(self):
         """Boot the host and wait until SSH greets."""
-        self.starter.stop()
+        self._stop()
         if not is_mounted(self.root):
             self._mount()
         self._identify()
@@ -117,6 +118,12 @@ class Machine:
                 f"(timeout: {self.params['timeout']} s). For more, type: {self.starter.look}\n"
                 "The end of its console:\n" + "\n".join(said.splitlines()[-15:])
             )
+
+    def _stop(self):
+        """End the host, and take its cable away, which stays for as long as anything is in the host's network."""
+        self.starter.stop()
+        cable = f"vb-{self.params['lab']}-{self.name}"
+        subprocess.run(["ip", "link", "delete", "dev", cable], capture_output=True, check=False)
 
     def _mount(self):
         for path in (self.upper, self.work, self.root):
@@ -156,7 +163,7 @@ class Machine:
 
     def remove(self):
         """End the host and delete its disk."""
-        self.starter.stop()
+        self._stop()
         if is_mounted(self.root):
             run("umount", str(self.root))
         if self.root.exists():
