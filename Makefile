@@ -26,7 +26,7 @@ bench-deploy: setup ## Time the lab, a first deploy, a run without a change and 
 bench-modes: setup ## Measure the modes beside the tutorial's profile (about 40 minutes)
 	./bin/bench-modes
 
-bench-changes: setup ## Change what is live in the lab while clients ask (about an hour)
+bench-changes: setup ## Change what is live in the lab while clients ask (about two hours)
 	./bin/bench-changes 10.89.0.11
 
 lint: setup ## ansible-lint and ruff

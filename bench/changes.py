@@ -9,7 +9,8 @@ from typing import Any
 from bench.errors import BadInput
 from bench.table import aligned
 
-KEYS = {"load", "change", "command", "seconds", "sent", "failed", "median", "slowest"}
+NUMBERS = {"seconds", "sent", "failed", "median", "slowest"}
+KEYS = NUMBERS | {"load", "change", "command"}
 HEAD = ["load", "change", "times", "seconds", "requests", "failed", "worst added", "in"]
 LEGEND = (
     "seconds: from command to end; worst added: the longest a request took beyond the median of its change, "
@@ -36,6 +37,8 @@ def read(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
             row = json.loads(line)
             if not row.keys() >= KEYS:
                 raise ValueError(f"it lacks {', '.join(sorted(KEYS - row.keys()))}")
+            if not all(isinstance(row[key], int | float) for key in NUMBERS):
+                raise ValueError(f"one of {', '.join(sorted(NUMBERS))} is no number")
             rows.append(row)
         except (ValueError, AttributeError) as why:
             damaged.append(f"{path}, line {number}: {why}")

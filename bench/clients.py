@@ -58,7 +58,7 @@ class Clients:
                 f"curl -v 'http://{self.address}{self.path}'",
             )
         self._coming.start()
-        while not self.sent:
+        while not self.sent and self._coming.is_alive():
             time.sleep(0.05)
         return self
 
@@ -78,10 +78,15 @@ class Clients:
 
     def _come(self) -> None:
         began, come = time.monotonic(), 0
-        with ThreadPoolExecutor(MOST) as pool:
+        pool = ThreadPoolExecutor(MOST)
+        try:
             while not self._stop.wait(max(0, began + come / self.rate - time.monotonic())):
                 pool.submit(self._ask, began + come / self.rate, come % 2 == 1)
                 come += 1
+        except RuntimeError as error:  # this machine has no more threads
+            self.failures.append(f"request {come} could not be sent: {error}")
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _ask(self, due: float, keep: bool) -> None:
         link = self._take() if keep else self._connection()

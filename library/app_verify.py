@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -19,11 +20,10 @@ short_description: Check that a running application server is the declared mode
 description:
   - Looks at the unit's processes, reads what each worker reported about itself (C(greenrack_entry)), and sends
     simultaneous requests that wait, which must come back in about the time of one.
-  - None of its processes may end by itself in its first seconds.
-  - Each failure names its cause and its cure.
+  - None of its processes may end by itself in its first seconds. Each failure names its cause and its cure.
   - What has passed is only asked whether it answers, until it is started again, or declared to be something else.
-  - What is started again as it was once, when it passed on this host, must be what it is declared to be, and is
-    neither loaded nor waited for.
+  - What is started again as it was when it passed, since the host was booted, must be what it is declared to be,
+    and is neither loaded nor waited for.
 options:
   unit: {description: The server's systemd unit, type: str, required: true}
   bind: {description: "Where it listens, ADDRESS:PORT or unix:PATH", type: str, required: true}
@@ -41,7 +41,7 @@ options:
   database_path: {description: "Path that waits in the database too; empty for none", type: str, default: ""}
   database_at_once: {description: Connections to the database one worker may have, type: int, default: 10}
   delay: {description: Seconds each of those requests waits, type: float, default: 1.0}
-  declared: {description: "Digest of all it is made of, and empty if that is not known", type: str, default: ""}
+  declared: {description: "Digest of what it is made of besides; empty if not known", type: str, default: ""}
   again: {description: Whether to ask also what has passed, type: bool, default: false}
   passed: {description: Directory where it is noted what has passed, type: path, default: /run/greenrack}
 """
@@ -229,11 +229,8 @@ def verify(p):
     """Run all checks; return what they found."""
     found = settled(p)
     said = [check_program(found, p), check_reports(check_workers(found, p), p)]
-    if p["declared"] and same(p).exists() and not p["again"]:
-        return [
-            *said,
-            "the same has passed on this host before: it is neither loaded nor waited for",
-        ]
+    if not p["again"] and same(p).exists():
+        return [*said, "the same has passed here since the host was booted: it is not loaded again"]
     cure = (
         f"It does not take the {p['slots']} requests at once that are declared. Look at its workers, threads or "
         "greenlets, and at whether the HTTP client is patched and its pool is large enough."
@@ -255,8 +252,12 @@ def verify(p):
 
 
 def same(p):
-    """Return the file that is there once what is declared has passed."""
-    return Path(p["passed"], "declared", p["declared"])
+    """Return the file that is there once what is declared has passed, as another instance too."""
+    other = {
+        key: value for key, value in p.items() if key not in ("unit", "bind", "reports", "again")
+    }
+    name = hashlib.sha256(json.dumps(other, sort_keys=True).encode()).hexdigest()
+    return Path(p["passed"], "declared", name if p["declared"] else "never")
 
 
 def this_start(p):
@@ -273,8 +274,11 @@ def verify_once(p):
         return ["it has passed since it was started, and is not asked again"]
     said = verify(p)
     same(p).parent.mkdir(parents=True, exist_ok=True)
+    note.parent.chmod(0o700)  # a digest of secrets is nobody else's
     note.write_text(start, encoding="utf-8")
-    if p["declared"]:
+    if (
+        p["declared"] and not p["again"]
+    ):  # then what is declared may not be what it was started with
         same(p).touch()
     return said
 

@@ -149,10 +149,14 @@ def _begun(lab, *change):
     begun = lab.begin(
         "playbooks/release.yml", *change, stdout=subprocess.PIPE, start_new_session=True
     )
-    end = time.monotonic() + 120
-    while lab.host("box1").run(f"systemctl is-active {other}").rc != 0:
-        assert begun.poll() is None, "the change ended before its instance was started"
-        assert time.monotonic() < end
+    try:
+        end = time.monotonic() + 120
+        while lab.host("box1").run(f"systemctl is-active {other}").rc != 0:
+            assert begun.poll() is None, "the change ended before its instance was started"
+            assert time.monotonic() < end
+    except BaseException:
+        os.killpg(begun.pid, signal.SIGKILL)
+        raise
     return begun
 
 
@@ -176,6 +180,7 @@ def test_cut_off_in_the_middle_serves_and_goes_on(single, clients, app_copy):
     (app_copy / "version").write_text("cut off")
     served = _release_of(single)
     with _begun(single, "-e", f"app_source={app_copy}") as begun:
+        time.sleep(2)  # until the gate waits
         single.cut_off("box1")
         said = begun.communicate()[0]
     assert begun.returncode != 0

@@ -91,11 +91,15 @@ def test_lab_down_cleans_up_after_a_crash(single):
     ).stdout
     guest = next(line.split()[0] for line in shown.splitlines() if line.split()[1] == "systemd")
     inside = [*SUDO, "nsenter", f"--target={guest}", "--net", "cat"]
-    with subprocess.Popen(inside, stdin=subprocess.PIPE):  # whose end ends it
+    with subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as within:
+        within.stdin.write(b"in\n")
+        within.stdin.flush()
+        assert within.stdout.readline() == b"in\n"
         for pid in pids:
             subprocess.run([*SUDO, "kill", f"-{int(signal.SIGKILL)}", str(pid)], check=True)
         assert os.path.ismount(single.directory / "hosts/box1/root")
         down = single.play("playbooks/lab_down.yml")
         assert down.code == 0, down.output
         assert single.leftovers() == []
+        assert within.poll() is None
     assert single.play("playbooks/lab_down.yml").changed == {"localhost": 0}

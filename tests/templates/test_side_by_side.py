@@ -87,20 +87,26 @@ def test_how_many_releases_a_host_has(releases: list[str], static: list[str], mo
 
 
 @pytest.mark.parametrize(
-    ("flags", "live"),
+    ("flags", "runs", "live"),
     [
-        ({"proxy1": []}, "blue"),
-        ({"proxy1": ["demo.green", "nginx.conf"]}, "green"),
-        ({"proxy1": ["shop.green"]}, "blue"),
-        ({"new": None, "proxy1": ["demo.green"]}, "green"),
-        ({"new": [], "proxy1": ["demo.green"]}, "green"),
-        ({"new": None}, "blue"),
+        ({"proxy1": []}, "blue", "blue"),
+        ({"proxy1": ["demo.green", "nginx.conf"]}, "green", "green"),
+        ({"proxy1": ["demo.green"]}, "nothing", "green"),
+        ({"proxy1": ["shop.green"]}, "blue", "blue"),
+        ({"proxy1": ["demo.green"], "new": []}, "green", "green"),
+        ({"new": [], "proxy1": ["demo.green"]}, "green", "green"),
+        ({"proxy1": [], "was away": ["demo.green"]}, "blue", "blue"),
+        ({"new": None}, "nothing", "blue"),
     ],
 )
-def test_what_is_live_is_what_any_proxy_says(flags: dict[str, list[str] | None], live: str) -> None:
+def test_what_is_live_is_what_proxies_say(
+    flags: dict[str, list[str] | None], runs: str, live: str
+) -> None:
     hostvars = {
         name: {} if found is None else host(entries={"/etc/nginx": found})
         for name, found in flags.items()
     }
-    given = {**of_topology(), "groups": {"proxy": list(flags)}, "hostvars": hostvars}
+    hostvars["app1"] = {"app_units": {f"demo-{runs}.service": {"active": True}}}
+    groups = {"proxy": list(flags), "app": ["app1"]}
+    given = {**of_topology(), "groups": groups, "hostvars": hostvars}
     assert evaluate("app_server", "app_live", **given) == live

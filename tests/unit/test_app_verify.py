@@ -243,20 +243,6 @@ def test_what_has_passed_is_not_asked_again(
     assert result(monkeypatch, {**p, "again": True})["failed"]
 
 
-def test_what_is_started_again_as_it_passed_is_not_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    p = {**write(tmp_path, p11=GOOD, p12=GOOD), "http_path": "", "database_path": ""}
-    for start, name, lines in [(1, "a", 5), (2, "b", 5), (3, "a", 3), (4, "", 5), (5, "", 5)]:
-        monkeypatch.setattr(verify, "this_start", lambda _, start=start: str(start))
-        assert len(result(monkeypatch, {**p, "declared": name})["said"]) == lines, start
-    asked = {**p, "declared": "a", "again": True}
-    assert len(result(monkeypatch, asked)["said"]) == 5
-    write(tmp_path, p11={**GOOD, "patched": False})
-    monkeypatch.setattr(verify, "this_start", lambda _: "6")
-    assert result(monkeypatch, {**p, "declared": "a"})["failed"]
-
-
 def test_a_driver_that_is_meant_to_block_is_not_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,13 +112,14 @@ def test_clients_come_at_their_rate_whatever_the_answers_take(
         assert 1 <= row["median"] < 1.5, row
         assert during(url, "", *named) == 0
     with file.open("a") as more:
-        more.write('{"load": "half"}\nnonsense\n')
+        more.write('{"load": "half"}\nnonsense\n' + json.dumps({**row, "sent": None}))
     capfd.readouterr()
     assert main(["changes", str(file)]) == 1
     said = capfd.readouterr()
-    assert re.search(r"^half  switch +2 +0 to 2 +\d+ +0 +0\.\d\d", said.out, re.M), said.out
+    assert re.search(r"^half  switch +2 +\d+ to \d+ +\d+ +0 +\d\.\d\d", said.out, re.M), said.out
     assert f"{file}, line 3: it lacks change, command, " in said.err
     assert f"{file}, line 4: Expecting value" in said.err
+    assert f"{file}, line 5: one of failed, median, seconds, sent, slowest is no number" in said.err
 
 
 @pytest.mark.parametrize("rate", ["0", "-1", "3000", "many"])
