@@ -48,7 +48,7 @@ def tutorial(tmp_path_factory):
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"]
     _ran(*pip, f"--dest={folder}", f"flask=={version}")
     (archive,) = folder.glob("flask-*.tar.gz")
-    shutil.unpack_archive(archive, folder, filter="data")
+    shutil.unpack_archive(archive, folder)
     repository = folder / f"flask-{version}"
     for command in (
         ["init", "--quiet", "--initial-branch=main"],
