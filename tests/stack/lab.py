@@ -104,6 +104,12 @@ class Lab:
         shown = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
         return shown.strip() or None
 
+    def cut_off(self, name):
+        """End the SSH connection that playbooks share to a host, if there is one, and all that goes over it."""
+        ssh = self.directory / "ssh"
+        shared = ["-F", str(ssh / "config"), "-o", f"ControlPath={ssh}/%C"]
+        subprocess.run(["ssh", *shared, "-O", "exit", name], capture_output=True, check=False)
+
     def reboot(self, name):
         """Reboot a host, and return when it can be reached again."""
         before = self.boot_id(name)

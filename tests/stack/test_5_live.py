@@ -142,21 +142,28 @@ def test_failing_migration_takes_no_traffic(single, clients, app_copy):
     assert (single.instance(), _release_of(single)) == served
 
 
-def _interrupted(lab, *change):
-    """Begin a change, and kill the controller when the new instance has been started."""
+def _begun(lab, *change):
+    """Begin a change, in a session of its own; return when the new instance has been started."""
     before = lab.instance()
     other = {"demo-blue": "demo-green", "demo-green": "demo-blue"}[before]
     begun = lab.begin(
-        "playbooks/release.yml", *change, stdout=subprocess.DEVNULL, start_new_session=True
+        "playbooks/release.yml", *change, stdout=subprocess.PIPE, start_new_session=True
     )
     try:
         end = time.monotonic() + 120
         while lab.host("box1").run(f"systemctl is-active {other}").rc != 0:
             assert begun.poll() is None, "the change ended before its instance was started"
             assert time.monotonic() < end
-    finally:
+    except BaseException:
         os.killpg(begun.pid, signal.SIGKILL)
-        begun.wait()
+        raise
+    return begun
+
+
+def _interrupted(lab, *change):
+    """Begin a change, and kill the controller when the new instance has been started."""
+    with _begun(lab, *change) as begun:
+        os.killpg(begun.pid, signal.SIGKILL)
 
 
 def test_killed_in_the_middle_serves_and_goes_on(single, clients, app_copy):
@@ -166,6 +173,21 @@ def test_killed_in_the_middle_serves_and_goes_on(single, clients, app_copy):
     run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}")
     assert run.code == 0, run.output
     assert "0 failed, the slowest answer took" in run.output, run.output
+    assert _release_of(single) != served
+
+
+def test_cut_off_in_the_middle_serves_and_goes_on(single, clients, app_copy):
+    (app_copy / "version").write_text("cut off")
+    served = _release_of(single)
+    with _begun(single, "-e", f"app_source={app_copy}") as begun:
+        while begun.poll() is None:  # between two tasks, a cut does no harm
+            single.cut_off("box1")
+            time.sleep(0.5)
+        said = begun.communicate()[0]
+    assert begun.returncode != 0
+    assert "UNREACHABLE" in said, said  # and both instances run
+    run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}")
+    assert run.code == 0, run.output
     assert _release_of(single) != served
 
 
