@@ -33,8 +33,9 @@ def test_mode_serves_behind(deployed, mode, front):
     proxied = front == "nginx"
     in_front = deployed.host("proxy1").service("nginx").is_running
     assert not in_front or deployed.comes_back() is None  # it was just restarted
-    # As many as a server that takes one at a time can answer.
-    asking = Clients(f"{deployed.prefix}.11", "/?delay=0.2", rate=2)
+    # Of these, one takes a request at a time, and the other one is gone over to from it.
+    rate = 2 if mode in ("devserver", "devserver_threaded") else 40
+    asking = Clients(f"{deployed.prefix}.11", "/?delay=0.2", rate)
     with asking if proxied and in_front else nullcontext() as clients:
         switch(deployed, f"server={mode}", *([] if proxied else ["proxy=false"]))
     assert clients is None or clients.failures == []

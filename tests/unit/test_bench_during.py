@@ -109,7 +109,7 @@ def test_clients_come_at_their_rate_whatever_the_answers_take(
         (row,) = map(json.loads, file.read_text().splitlines())
         # Each waits a second, so that a closed loop would need as many clients as there are requests in flight.
         assert row["sent"] > 75, row
-        assert 1 <= row["median"] < 1.5, row
+        assert row["median"] >= 1, row
         assert during(url, "", *named) == 0
     with file.open("a") as more:
         more.write('{"load": "half"}\nnonsense\n' + json.dumps({**row, "sent": None}))

@@ -73,15 +73,15 @@ def repository(source, ref, cache):
     return (mirror(source, cache, ref), "") if is_url(source) else repository_of(Path(source))
 
 
-def known(repository, ref):
+def known(directory, ref):
     """Return the full name of the commit a branch, a tag or a shorter name means; empty if there is none."""
     asked = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
-    return _git("--git-dir", str(repository), *asked).stdout.strip()
+    return _git("--git-dir", str(directory), *asked).stdout.strip()
 
 
-def commit_of(repository, ref):
+def commit_of(directory, ref):
     """Return the full name of the commit `ref` means; refuse it if there is none."""
-    commit = known(repository, ref)
+    commit = known(directory, ref)
     if not commit:
         names = [
             "--sort=-creatordate",
@@ -90,7 +90,7 @@ def commit_of(repository, ref):
             "refs/heads",
             "refs/tags",
         ]
-        there = _git("--git-dir", str(repository), "for-each-ref", *names).stdout.split()
+        there = _git("--git-dir", str(directory), "for-each-ref", *names).stdout.split()
         raise Refused(
             f"There is no commit '{ref}' in app_source. The youngest branches and tags "
             f"are: {', '.join(there) or 'none'}. Type, for one of them: -e app_ref=NAME"
