@@ -71,10 +71,20 @@ def lab(labs):
 
 
 @pytest.fixture(scope="session")
-def deployed(lab):
-    """The five hosts with the stack on them."""
-    run = lab.play("site.yml", "-e", "server=uwsgi_gevent")
+def deployed(lab, tmp_path_factory):
+    """The five hosts with the stack on them, by what `make demo` runs."""
+    results = tmp_path_factory.mktemp("results")
+    run = lab.play(
+        "playbooks/demo.yml", "-e", "server=uwsgi_gevent", "-e", f"benchmark_results={results}"
+    )
     assert run.code == 0, run.output
+    for says in (
+        f"Address      http://{lab.prefix}.11",
+        '"upstream":',
+        ", 0 of 1000 failed",
+        "Next   ",
+    ):
+        assert says in run.output, run.output
     return lab
 
 

@@ -98,6 +98,15 @@ def test_every_task_and_every_play_has_a_name() -> None:
     assert [play for play in plays if not play.get("name")] == []
 
 
+def test_preflight_knows_what_roles_set_on_hosts() -> None:
+    """A run with several playbooks checks the variables again, when they are there: they are no typos."""
+    told = loaded(ROOT / "roles/preflight/vars/main.yml")["__preflight_remembered"]
+    tasks = [task for path in TASK_FILES for task in tasks_in(loaded(path))]
+    registered = {task["register"] for task in tasks if "register" in task}
+    named = registered.union(*(task.get("ansible.builtin.set_fact", {}) for task in tasks))
+    assert told == sorted(name for name in named if not name.startswith("_"))
+
+
 def test_no_error_is_ignored() -> None:
     assert [task for task in all_tasks() if "ignore_errors" in task] == []
     plays = [play for path in PLAYBOOKS for play in loaded(path)]
