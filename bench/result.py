@@ -6,24 +6,40 @@ from typing import Any
 from bench import ab, h2load
 from bench.ceiling import ceiling, steady_ceiling
 from bench.errors import BadInput
+from bench.measured import Measured
 
-SCHEMA = 2
+SCHEMA = 3
+READABLE = (2, 3)  # what came after 2 may be missing
+# Beyond these the generator is the limit: its share of a processor, seconds a request may be begun late where the
+# delay says no more, the share of what it reached against a static answer.
+BUSY, LATE, CONTROL = 0.9, 0.05, 0.8
 ENGINES = {"h2load": h2load.measure, "ab": ab.measure}
 
 
-def build_result(cell: dict[str, Any], stdout: str, log: str | None) -> dict[str, Any]:
+def build_result(
+    cell: dict[str, Any],
+    stdout: str,
+    log: str | None,
+    lag: dict[str, float] | None = None,
+    tried: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the result; times in seconds, rates in requests per second, ready for JSON.
 
-    `log` is the engine's per-request file, None if there is none. Raises BadInput when the two
-    texts are not those of a run of `cell`.
+    `log` is the engine's per-request file, None if there is none. `lag` is how late an open load's
+    requests were begun (p50, p99, max); `tried` what a search found, with rates and best_rate.
+    Raises BadInput when the two texts are not those of a run of `cell`.
     """
     size = {key: cell[key] for key in ("requests", "concurrency", "delay")}
     measured = ENGINES[cell["engine"]](stdout, log, **size)
     failed = cell["requests"] - measured.succeeded
     # Answers with an error are not throughput: only 2xx count, over the time of all.
     rate = measured.succeeded / measured.seconds if measured.seconds else None
-    limit = ceiling(cell["engine"], slots=cell.get("slots"), **size)
-    steady_limit = steady_ceiling(cell["concurrency"], cell["delay"], cell.get("slots"))
+    if cell.get("rate"):  # no more can be answered than come
+        limit = steady_limit = float(cell["rate"])
+        measured.steady = rate
+    else:
+        limit = ceiling(cell["engine"], slots=cell.get("slots"), **size)
+        steady_limit = steady_ceiling(cell["concurrency"], cell["delay"], cell.get("slots"))
     percent = _percent(rate, limit)
     flags = list(measured.flags)
     if measured.engine_seconds is None and cell.get("limit"):
@@ -34,6 +50,10 @@ def build_result(cell: dict[str, Any], stdout: str, log: str | None) -> dict[str
         flags.insert(0, f"{failed} of {cell['requests']} failed: {_told(measured.detail)}")
     if percent is not None and percent > 101:
         flags.append("faster than its ceiling: the cell's delay or slots are not the server's")
+    limited = generator_limit(cell, rate, lag)
+    if limited:
+        flags.append(f"not the server was the limit: {limited}")
+    flags += _miscounted(cell, measured)
     return {
         "schema": SCHEMA,
         "recorded": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -54,9 +74,41 @@ def build_result(cell: dict[str, Any], stdout: str, log: str | None) -> dict[str
             "percent": _percent(measured.steady, steady_limit),
         },
         "latency": measured.latency,
+        "lag": lag,
+        "rates": (tried or {}).get("rates"),
+        "best_rate": (tried or {}).get("best_rate"),
+        "generator_limited": limited,
         "flags": flags,
         "stdout": stdout,
     }
+
+
+def generator_limit(
+    cell: dict[str, Any], rate: float | None, lag: dict[str, float] | None
+) -> str | None:
+    """Return why the generator, and not the server, was the limit of a run; None where it was not."""
+    for used in cell.get("generators") or []:
+        share = used["cpu_seconds"] / used["seconds"] if used["seconds"] else 0
+        if share > BUSY:  # an engine has one thread
+            return f"{cell['engine']} on {used.get('host')} used {share:.0%} of a processor"
+    allowed = max(LATE, cell["delay"] / 10)
+    if lag and lag["p99"] > allowed:
+        return f"1 % of the requests were begun {lag['p99']:.2f} s late or more ({allowed:.2f} s allowed)"
+    control = cell.get("control")
+    if rate and control and rate > CONTROL * control:
+        return f"a static answer came {control:.0f} times a second, no more than this one"
+    return None
+
+
+def _miscounted(cell: dict[str, Any], measured: Measured) -> list[str]:
+    """Return what the server's own count says otherwise than the engine's."""
+    served = cell.get("served")
+    if served is None:
+        return []
+    good = sum(n for status, n in served.items() if status[0] == "2")
+    if good == measured.succeeded:
+        return []
+    return [f"the server answered {good} with 2xx, {cell['engine']} counted {measured.succeeded}"]
 
 
 def _percent(rate: float | None, limit: float | None) -> float | None:
@@ -84,8 +136,9 @@ _SHAPE: dict[str, dict[str, Any]] = {
 def check_result(doc: Any) -> None:
     """Raise BadInput unless `doc`, read from a file, is a whole result of this schema."""
     found = doc.get("schema") if isinstance(doc, dict) else "none"
-    if found != SCHEMA:
-        raise BadInput(f"schema {found}", f"schema {SCHEMA}", "git pull, if a newer bench wrote it")
+    if found not in READABLE:
+        valid = " or ".join(map(str, READABLE))
+        raise BadInput(f"schema {found}", f"schema {valid}", "git pull, if a newer bench wrote it")
     parts: list[tuple[Any, str, Any]] = [
         (doc, "seconds", _MAYBE),
         (doc, "requests_per_second", _MAYBE),

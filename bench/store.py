@@ -17,6 +17,8 @@ from bench.errors import BadInput
 from bench.result import check_result
 
 LOG = ".log.gz"
+# What an experiment keeps beside its results: what it is about, and the cells that could not be deployed.
+ABOUT, REFUSED = "session.json", ".refused.json"
 
 
 def write_result(session: Path, name: str, doc: dict[str, Any], log: bytes | None) -> Path:
@@ -35,9 +37,9 @@ def write_result(session: Path, name: str, doc: dict[str, Any], log: bytes | Non
         if path.exists():
             raise FileExistsError(path)
         if packed is not None:
-            _publish(log_path, packed)
+            publish(log_path, packed)
         try:
-            _publish(path, text.encode())
+            publish(path, text.encode())
         except BaseException:
             if packed is not None and not path.exists():
                 log_path.unlink()
@@ -63,7 +65,7 @@ def write_result(session: Path, name: str, doc: dict[str, Any], log: bytes | Non
     return path
 
 
-def _publish(path: Path, data: bytes) -> None:
+def publish(path: Path, data: bytes) -> None:
     """Make `data` appear at `path` at once; FileExistsError when something is there."""
     tmp = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -85,6 +87,8 @@ def read_session(session: Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
     """Return ((name, result), ...) in order of name, and a line for each damaged file."""
     results, damaged = [], []
     for path in sorted(session.glob("*.json")):
+        if path.name == ABOUT or path.name.endswith(REFUSED):
+            continue
         try:
             doc = json.loads(path.read_text(encoding="utf-8"))
             check_result(doc)

@@ -59,9 +59,12 @@ def server_of(doc: dict[str, Any]) -> str:
 
 
 def cpu_ms(doc: dict[str, Any]) -> float | None:
-    """Return the application's CPU milliseconds a 2xx answer, None without one, or if not watched."""
+    """Return the application's CPU milliseconds a 2xx answer, None without one, or if not watched.
+
+    Nor of a search: what all its tries took is known, and not what the best one did.
+    """
     hosts, answered = doc["cell"].get("app"), doc["counts"]["succeeded"]
-    if not hosts or not answered:
+    if not hosts or not answered or doc["cell"].get("kind") == "search":
         return None
     return 1000 * sum(host["cpu_seconds"] for host in hosts) / answered
 

@@ -114,7 +114,7 @@ def test_benchmark_stores_what_it_measured(deployed, tmp_path):
     }
     # As an interrupted run leaves it.
     deployed.run("app1", "systemd-run --unit=greenrack-watch sleep 600")
-    run = deployed.play("playbooks/benchmark.yml", "-e", json.dumps(variables))
+    run = deployed.play("playbooks/measure.yml", "-e", json.dumps(variables))
     assert run.code == 0, run.output
     stored = [json.loads(path.read_text()) for path in sorted((tmp_path / "s1").glob("*.json"))]
     assert [doc["cell"]["engine"] for doc in stored] == ["ab", "h2load"]
@@ -129,7 +129,7 @@ def test_benchmark_stores_what_it_measured(deployed, tmp_path):
 def test_benchmark_of_a_site_that_is_down_is_refused(deployed, tmp_path):
     deployed.run("proxy1", "systemctl stop nginx.service")
     try:
-        run = deployed.play("playbooks/benchmark.yml", "-e", f"benchmark_results={tmp_path}")
+        run = deployed.play("playbooks/measure.yml", "-e", f"benchmark_results={tmp_path}")
         assert run.code != 0, run.output
         assert "nothing to measure" in run.output, run.output
         assert list(tmp_path.iterdir()) == []

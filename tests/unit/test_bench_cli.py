@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from bench_parts import USED, left
 
 from bench.__main__ import main
 
@@ -33,8 +34,11 @@ def session(tmp_path):
 def record(session, case="h2load_ok", log=".log", **change):
     cell = session.parent.parent / "cell.json"
     cell.write_text(json.dumps(CELL | change))
-    argv = ["record", "--session", session, "--cell", cell, "--stdout", DATA / f"{case}.txt"]
-    return main([str(arg) for arg in argv + (["--log", DATA / f"{case}{log}"] if log else [])])
+    stdout = (DATA / f"{case}.txt").read_bytes()
+    rows = (DATA / f"{case}{log}").read_bytes() if log else b""
+    part = left(session.parent.parent / "part", (CELL | change)["command"], stdout, rows)
+    argv = ["record", "--session", session, "--cell", cell, "--part", part]
+    return main([str(arg) for arg in argv])
 
 
 def names(session):
@@ -46,8 +50,9 @@ def test_record_stores_the_result_and_the_raw_log(session, capsys):
     assert names(session) == [f"{NAME}.json", f"{NAME}.log.gz"]
     assert capsys.readouterr().out.startswith(str(session / f"{NAME}.json"))
     doc = json.loads((session / f"{NAME}.json").read_text())
-    assert doc["schema"] == 2
-    assert doc["cell"] == CELL
+    assert doc["schema"] == 3
+    generator = {key: USED[key] for key in ("host", "cpu_seconds", "seconds", "busy")}
+    assert doc["cell"] == CELL | {"generators": [generator]}
     assert doc["counts"]["succeeded"] == 20
     assert doc["ceiling"]["requests_per_second"] == pytest.approx(50)
     assert doc["requests_per_second"] == pytest.approx(20 / doc["seconds"])
@@ -102,7 +107,7 @@ def test_a_crash_at_any_step_leaves_nothing_behind(session, monkeypatch, capsys,
 
 def test_bad_input_is_told_with_what_is_valid_and_what_to_type(session, capsys):
     assert record(session, engine="wrk") == 2
-    assert record(session, "ab_ok") == 2
+    assert record(session, "ab_ok", ".tsv") == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0].strip() for line in lines] == ["error", "valid", "type"] * 2
     assert names(session) == []
@@ -141,7 +146,7 @@ def damage_json(session):
 
 
 def damage_schema(session):
-    edit(session, '"schema": 2', '"schema": 3')
+    edit(session, '"schema": 3', '"schema": 4')
 
 
 def damage_shape(session):

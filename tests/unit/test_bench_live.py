@@ -7,6 +7,7 @@ import subprocess
 import threading
 
 import pytest
+from bench_parts import left
 
 from bench.__main__ import main
 
@@ -90,7 +91,9 @@ def run(tmp_path):
         }
         cell.write_text(json.dumps(description))
         session = tmp_path / "session"
-        files = {"--session": session, "--cell": cell, "--stdout": out, "--log": log}
+        rows = log.read_bytes() if log.exists() else b""
+        part = left(tmp_path / "part", description["command"], out.read_bytes(), rows)
+        files = {"--session": session, "--cell": cell, "--part": part}
         assert main(["record", *(str(part) for pair in files.items() for part in pair)]) == 0
         (stored,) = session.glob("*.json")
         return json.loads(stored.read_text())

@@ -1,0 +1,107 @@
+"""What the tests of the scripts that run on hosts share: the scripts as modules, and a server to load."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FILES = Path(__file__).parents[2] / "roles" / "benchmark" / "files"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+
+def script(name: str) -> ModuleType:
+    """Return one of the role's scripts as a module."""
+    loader = SourceFileLoader(name, str(FILES / name))
+    module = module_from_spec(spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+def needs(engine: str = "h2load", package: str = "nghttp2-client") -> None:
+    if shutil.which(engine) is None:
+        pytest.skip(f"{engine} is not installed: apt-get install {package}")
+
+
+class OneByOne:
+    """Takes one connection after the other, in their order; each carries one request.
+
+    `behave` is told a request's number, from 1, and returns what is sent: None closes without an answer.
+    """
+
+    def __init__(self, behave: Callable[[int], bytes | None] = lambda _: ANSWER, backlog=4096):
+        self.behave, self.seen, self.heads = behave, 0, []
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/"
+        self.thread = threading.Thread(target=self.serve)
+
+    def serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:  # shut down
+                return
+            with connection:
+                try:
+                    head = connection.recv(4096)
+                    if not head:
+                        continue
+                    self.seen += 1
+                    self.heads.append(head.decode().lower().split("\r\n"))
+                    answer = self.behave(self.seen)
+                    if answer:
+                        connection.sendall(answer)
+                except OSError:  # the engine was ended
+                    continue
+
+    def __enter__(self) -> OneByOne:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.socket.close()
+
+
+def start_load(spec: dict[str, Any], outdir: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start the script `load`, as a load host does."""
+    process = subprocess.Popen(
+        [sys.executable, str(FILES / "load"), "/dev/stdin", str(outdir)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    process.stdin.write(json.dumps(spec))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def finished(process: subprocess.Popen[str], outdir: Path) -> tuple[dict[str, Any], str, str]:
+    """Wait for `load`; return what it used, and the engine's standard output and log."""
+    _, complaints = process.communicate()
+    assert (process.returncode, complaints) == (0, "")
+    return (
+        json.loads((outdir / "used.json").read_text()),
+        (outdir / "stdout").read_text(),
+        (outdir / "log").read_text(),
+    )
+
+
+def put(spec: dict[str, Any], outdir: Path) -> tuple[dict[str, Any], str, str]:
+    """Run `load`, and return the same."""
+    return finished(start_load(spec, outdir), outdir)

@@ -1,0 +1,118 @@
+"""What load hosts brought back becomes one result: shares, searches, and what was no fault of the server."""
+
+import json
+from pathlib import Path
+
+import pytest
+from bench_parts import left
+
+from bench.errors import BadInput
+from bench.record import record
+
+DATA = Path(__file__).parent / "data"
+CELL = {
+    "engine": "h2load",
+    "workload": "few",
+    "server": "uwsgi_gevent",
+    "command": "as used.json says",
+    "url": "http://127.0.0.1/?delay=0.1",
+    "requests": 20,
+    "concurrency": 5,
+    "delay": 0.1,
+}
+
+
+@pytest.fixture
+def stored(tmp_path):
+    def store(parts, **change):
+        cell = tmp_path / "cell.json"
+        cell.write_text(json.dumps(CELL | change))
+        return record(tmp_path / "s", cell, parts)[2]
+
+    return store
+
+
+def part(folder, **used):
+    rows = (DATA / "h2load_ok.log").read_bytes()
+    return left(folder, "h2load URL", (DATA / "h2load_ok.txt").read_bytes(), rows, **used)
+
+
+def opened(folder, rate, seconds, **used):
+    """Write what an open load leaves of which every request took 0.1 s."""
+    requests = rate * seconds
+    stdout = (
+        (DATA / "h2load_ok.txt")
+        .read_text()
+        .replace("20 total requests", f"{requests} total requests")
+    )
+    stdout = stdout.replace("5 total client(s)", f"{requests} total client(s)")
+    for word in ("total", "started", "done", "succeeded", "2xx"):
+        stdout = stdout.replace(f"20 {word},", f"{requests} {word},")
+    rows = "".join(f"{1_000_000 * number // rate}\t200\t100000\n" for number in range(requests))
+    return left(folder, "h2load URL", stdout.encode(), rows.encode(), **used)
+
+
+def test_the_engine_that_was_the_limit_is_named(tmp_path, stored):
+    doc = stored([part(tmp_path / "load1", cpu_seconds=0.95)])
+    assert "used 95% of a processor" in doc["generator_limited"]
+    assert stored([part(tmp_path / "load1")], round=2)["generator_limited"] is None
+
+
+def test_requests_that_were_begun_late_are_no_fault_of_the_server(tmp_path, stored):
+    lag = {"p50": 0.0, "p99": 0.06, "max": 0.4}
+    doc = stored(
+        [opened(tmp_path / "load1", 10, 2, lag=lag)],
+        requests=20,
+        concurrency=20,
+        rate=10,
+        kind="open",
+    )
+    assert "begun 0.06 s late" in doc["generator_limited"]
+    assert doc["lag"] == lag
+    assert doc["ceiling"]["requests_per_second"] == 10
+
+
+def test_a_static_answer_that_came_no_faster_is_the_limit(tmp_path, stored):
+    assert (
+        "static answer came 50 times"
+        in stored([part(tmp_path / "a")], control=50)["generator_limited"]
+    )
+    assert stored([part(tmp_path / "a")], control=500, round=2)["generator_limited"] is None
+
+
+def test_what_nginx_counted_otherwise_is_told(tmp_path, stored):
+    doc = stored([part(tmp_path / "a")], served={"200": 19, "502": 1})
+    assert "the server answered 19 with 2xx, h2load counted 20" in doc["flags"]
+    assert stored([part(tmp_path / "a")], served={"200": 20}, round=2)["flags"] == []
+
+
+def test_hosts_that_shared_a_load_are_one_result(tmp_path, stored):
+    lags = [{"p50": 0.0, "p99": 0.01, "max": 0.4}, {"p50": 0.1, "p99": 0.0, "max": 0.2}]
+    parts = [part(tmp_path / f"load{n}", host=f"load{n}", lag=lags[n]) for n in (0, 1)]
+    doc = stored(parts, requests=40, concurrency=10)
+    assert doc["counts"]["succeeded"] == 40
+    assert [used["host"] for used in doc["cell"]["generators"]] == ["load0", "load1"]
+    assert doc["lag"] == {"p50": 0.1, "p99": 0.01, "max": 0.4}
+    assert doc["latency"]["samples"] == 40
+
+
+def test_a_search_is_what_its_best_try_was(tmp_path, stored):
+    rates = [
+        {"rate": 30, "p99": 1.9, "failed": 0, "held": False},
+        {"rate": 20, "p99": 0.1, "failed": 0, "held": True},
+    ]
+    search = {"kind": "search", "seconds": 2, "objective": 1.0, "requests": 1, "concurrency": 1}
+    doc = stored([opened(tmp_path / "a", 20, 2, rates=rates, best_rate=20)], **search)
+    assert (doc["best_rate"], doc["rates"], doc["counts"]["requests"]) == (20, rates, 40)
+    none = [rates[0] | {"rate": 20}]
+    doc = stored([opened(tmp_path / "a", 20, 2, rates=none, best_rate=None)], round=2, **search)
+    assert (doc["best_rate"], doc["cell"]["rate"]) == (None, 20)
+
+
+def test_a_part_that_lacks_something_is_refused(tmp_path, stored):
+    (part(tmp_path / "a") / "used.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"used.json"):
+        stored([tmp_path / "a"])
+    with pytest.raises(BadInput):
+        stored([tmp_path / "nowhere"])
+    assert not (tmp_path / "s").exists()

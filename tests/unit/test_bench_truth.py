@@ -1,0 +1,161 @@
+"""Whether what is measured is true: servers and generators whose faults are known beforehand.
+
+Real h2load on loopback, run by the script that load hosts run, and made results of.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from bench_hosts import ANSWER, OneByOne, finished, needs, put, script, start_load
+
+from bench import h2load
+from bench.merge import merged, share
+from bench.result import build_result
+
+load = script("load")
+STALL = 2.0
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> None:
+    needs("h2load", "nghttp2-client")
+
+
+def an_open(rate, seconds, url):
+    spec = {"kind": "open", "engine": "h2load", "rate": rate, "seconds": seconds}
+    return {**spec, "url": url, "limit": 60}
+
+
+def result(spec, used, stdout, log, **more):
+    """Return the whole result, as it is recorded."""
+    requests = spec.get("requests") or spec["rate"] * spec["seconds"]
+    cell = {
+        **{"workload": "truth", "server": "none", "delay": 0, "command": used["command"]},
+        **{key: spec[key] for key in ("kind", "engine", "url")},
+        **{"requests": requests, "concurrency": spec.get("concurrency") or requests},
+        **{key: spec[key] for key in ("rate", "seconds") if key in spec},
+    }
+    return build_result(cell | more, stdout, log, used["lag"])
+
+
+def since_due(spec, used, outdir):
+    """Return the p99 of the wait since each request was due, as a search judges by it."""
+    return load.judged(*load.told(outdir), spec, spec["rate"], used["syn_resent"])[1]
+
+
+def test_a_stall_shows_in_the_tail_of_an_open_load(tmp_path):
+    """1200 requests, 4 each 10 ms. Those that come while the server stands still wait for its end.
+
+    12 wait longer than the p99: three bursts. So it is of the fourth, which came 30 ms after the first.
+    """
+    stalled = []
+
+    def behave(number):
+        if number == 201:
+            began = time.monotonic()
+            time.sleep(STALL)
+            stalled.append(time.monotonic() - began)
+        return ANSWER
+
+    with OneByOne(behave) as server:
+        spec = an_open(400, 3, server.url)
+        used, stdout, log = put(spec, tmp_path)
+    expected = stalled[0] - 0.03
+    assert since_due(spec, used, tmp_path) == pytest.approx(expected, rel=0.05)
+    doc = result(spec, used, stdout, log)
+    assert doc["counts"]["failed"] == 0
+    assert doc["latency"]["p99"] == pytest.approx(expected, rel=0.05)
+    assert doc["latency"]["p50"] < STALL
+
+
+def test_a_closed_load_hides_the_same_stall(tmp_path):
+    """Which is why there are open loads: those that wait ask nothing meanwhile, so two were slow of 1200."""
+
+    def behave(number):
+        if number == 201:
+            time.sleep(STALL)
+        return ANSWER
+
+    with OneByOne(behave) as server:
+        spec = {"kind": "closed", "engine": "h2load", "requests": 1200, "concurrency": 2}
+        spec["url"] = server.url
+        doc = result(spec, *put(spec, tmp_path))
+    assert doc["counts"]["failed"] == 0
+    assert doc["latency"]["max"] >= STALL
+    assert doc["latency"]["p99"] < STALL / 4
+
+
+def test_dropped_connections_are_failed_requests_one_for_one(tmp_path):
+    with OneByOne(lambda number: None if number % 20 == 0 else ANSWER) as server:
+        spec = an_open(400, 1, server.url)
+        used, stdout, log = put(spec, tmp_path)
+    doc = result(spec, used, stdout, log)
+    assert (server.seen, doc["counts"]["failed"]) == (400, 20)
+    assert doc["counts"]["detail"]["status"] == {"200": 380}
+    assert doc["lag"] is None  # which of the requests have no row is not known
+
+
+def engine_of(pid: int) -> int:
+    while True:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if children and "h2load" in Path(f"/proc/{children[0]}/cmdline").read_text():
+            return int(children[0])
+        time.sleep(0.005)
+
+
+def test_a_generator_that_was_not_let_run_is_told_by_its_lag(tmp_path):
+    """It stands still for 1 s of 3: what is due then and after comes a second late, the server being idle."""
+    asked = []
+    with OneByOne(lambda _: asked.append(time.monotonic()) or ANSWER) as server:
+        spec = an_open(100, 3, server.url)
+        process = start_load(spec, tmp_path)
+        engine = engine_of(process.pid)
+        while server.seen < 180:
+            time.sleep(0.005)
+        os.kill(engine, signal.SIGSTOP)
+        time.sleep(1)
+        os.kill(engine, signal.SIGCONT)
+        used, stdout, log = finished(process, tmp_path)
+    gap = max(b - a for a, b in zip(asked, asked[1:], strict=False))
+    assert used["lag"]["p99"] == pytest.approx(gap, rel=0.1)
+    assert used["lag"]["p50"] < used["lag"]["p99"] / 2
+    assert since_due(spec, used, tmp_path) == pytest.approx(gap, rel=0.1)
+    doc = result(spec, used, stdout, log, delay=1)
+    assert doc["lag"] == used["lag"]
+    assert "late" in doc["generator_limited"]
+    # The durations alone tell nothing of it.
+    assert sorted(took for _, _, took in h2load.parse_log(log))[-10] < 500_000
+
+
+@pytest.mark.parametrize(
+    ("whole", "requests", "concurrency"),
+    [
+        ({"kind": "closed", "requests": 103, "concurrency": 7}, 103, 7),
+        ({"kind": "open", "rate": 150, "seconds": 0.4}, 60, 60),
+    ],
+    ids=["closed", "open"],
+)
+def test_two_generators_that_share_a_load_make_all_of_it(tmp_path, whole, requests, concurrency):
+    at = time.time() + 0.7
+    outdirs = [tmp_path / "one", tmp_path / "other"]
+    with OneByOne() as server:
+        spec = {**whole, "engine": "h2load", "url": server.url, "at": at}
+        started = [start_load(share(spec, 2, i), outdir) for i, outdir in enumerate(outdirs)]
+        parts = [finished(*pair) for pair in zip(started, outdirs, strict=True)]
+    stdout, log = merged([part[1:] for part in parts])
+    size = {"requests": requests, "concurrency": concurrency}
+    doc = result({**spec, **size}, parts[0][0], stdout, log)
+    assert server.seen == requests
+    assert (doc["counts"]["succeeded"], doc["counts"]["failed"]) == (requests, 0)
+    assert doc["latency"]["samples"] == requests
+    assert [flag for flag in doc["flags"] if "log" in flag] == []
+    starts = [row[0] / 1e6 for row in h2load.parse_log(log)]
+    assert starts == sorted(starts)
+    assert starts[0] >= at
+    assert [used["began"] >= at for used, _, _ in parts] == [True, True]
+    assert min(len(part[2].splitlines()) for part in parts) >= requests // 2 - 8
