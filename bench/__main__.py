@@ -1,4 +1,4 @@
-"""The command line: `python -m bench record | show | summary | list | during | changes`.
+"""The command line: `python -m bench --help` names the commands.
 
 Exit code 0: done; 1: damaged files were found, the rest is shown, or requests or the command failed;
 2: bad input, nothing done.
@@ -12,25 +12,21 @@ import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import changes
-from bench.cell import cell_name, read_cell
+from bench import changes, steps
+from bench import record as recording
 from bench.clients import Clients
+from bench.commands import add_commands, directory, tell
 from bench.errors import BadInput
-from bench.result import build_result
-from bench.store import read_session, write_result
+from bench.experiment import plan_name
+from bench.store import read_session
 from bench.summary import summary_table
 from bench.table import aligned, session_table
 
 
 def record(args: argparse.Namespace) -> int:
     """Store one run; print the file's path and, below it, the run's line of the table."""
-    cell = read_cell(args.cell)
-    stdout = _read(args.stdout, "--stdout").decode(errors="replace")
-    log = _read(args.log, "--log") if args.log else None
-    text = log.decode(errors="replace") if log is not None else None
-    doc = build_result(cell, stdout, text)
-    name = cell_name(cell)
-    print(write_result(args.session, name, doc, log))
+    path, name, doc = recording.record(args.session, args.cell, args.part)
+    print(path)
     print(session_table([(name, doc)]))
     return 0
 
@@ -46,7 +42,7 @@ def summary(args: argparse.Namespace) -> int:
 
 
 def _session(args: argparse.Namespace, table: Callable[[list], str]) -> int:
-    results, damaged = read_session(_directory(args.session))
+    results, damaged = read_session(directory(args.session))
     if not results and not damaged:
         raise BadInput(
             f"no results in {args.session}",
@@ -55,27 +51,32 @@ def _session(args: argparse.Namespace, table: Callable[[list], str]) -> int:
         )
     if results:
         print(table(results))
-    return _tell(damaged)
+    return tell(damaged)
 
 
 def list_sessions(args: argparse.Namespace) -> int:
     """Print a line for each session in a directory of sessions, in order of name."""
     rows, damaged = [], []
-    for session in sorted(path for path in _directory(args.results).iterdir() if path.is_dir()):
+    for session in sorted(path for path in directory(args.results).iterdir() if path.is_dir()):
         results, bad = read_session(session)
+        plan, unread = plan_name(session)
+        bad += unread
         damaged += bad
         servers = sorted({doc["cell"]["server"] for _, doc in results})
-        if results or bad:
-            rows.append([session.name, str(len(results)), str(len(bad)), ", ".join(servers)])
+        if results or bad or plan:
+            row = [session.name, str(len(results)), str(len(bad)), plan or "-", ", ".join(servers)]
+            rows.append(row)
     if not rows:
         raise BadInput(
             f"no sessions in {args.results}",
             "a directory holding sessions (for one session: python -m bench show)",
             "python -m bench list results/",
         )
-    head = ["session", "results", "damaged", "servers"]
-    print("\n".join(aligned([head, *rows], left=len(head))))
-    return _tell(damaged)
+    rows.insert(0, ["session", "results", "damaged", "plan", "servers"])
+    if all(row[3] == "-" for row in rows[1:]):
+        rows = [row[:3] + row[4:] for row in rows]
+    print("\n".join(aligned(rows, left=len(rows[0]))))
+    return tell(damaged)
 
 
 def during(args: argparse.Namespace) -> int:
@@ -127,14 +128,7 @@ def show_changes(args: argparse.Namespace) -> int:
         damaged += bad
     if rows:
         print(changes.changes_table(rows))
-    return _tell(damaged)
-
-
-def _read(path: Path, option: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as why:
-        raise BadInput(f"{option}: {why}", "a file that exists", f"{option} FILE") from why
+    return tell(damaged)
 
 
 def _rate(text: str) -> float:
@@ -144,29 +138,21 @@ def _rate(text: str) -> float:
     return rate
 
 
-def _directory(path: Path) -> Path:
-    if not path.is_dir():
-        raise BadInput(f"{path} is no directory", "a directory", "python -m bench list results/")
-    return path
-
-
-def _tell(damaged: list[str]) -> int:
-    for line in damaged:
-        print(f"damaged: {line}", file=sys.stderr)
-    return 1 if damaged else 0
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser; each command sets `run`, the function above that does it."""
     top = argparse.ArgumentParser(prog="python -m bench", description="Load-test results.")
-    commands = top.add_subparsers(
-        required=True, metavar="record | show | summary | list | during | changes"
-    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    steps.add_commands(commands)
     one = commands.add_parser("record", help="store one run of a load engine")
     one.add_argument("--session", type=Path, required=True, help="results/<UTC time stamp>")
     one.add_argument("--cell", type=Path, required=True, help="the run's description, JSON")
-    one.add_argument("--stdout", type=Path, required=True, help="what the engine printed")
-    one.add_argument("--log", type=Path, help="h2load's --log-file, or ab's -g file")
+    one.add_argument(
+        "--part",
+        type=Path,
+        required=True,
+        action="append",
+        help="what `load` left on a load host, once for each",
+    )
     one.set_defaults(run=record)
     one = commands.add_parser("show", help="print a session as a table")
     one.add_argument("session", type=Path)
@@ -178,6 +164,7 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("list", help="list the sessions")
     one.add_argument("results", type=Path)
     one.set_defaults(run=list_sessions)
+    add_commands(commands)
     one = commands.add_parser("during", help="run a command while clients ask a site")
     one.add_argument("url", help="what they ask for, http://ADDRESS[:PORT]/PATH")
     one.add_argument("--rate", type=_rate, default=40, help="how many come a second; 40 without it")

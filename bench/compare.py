@@ -1,0 +1,199 @@
+"""Two sessions side by side: what one came to, as a ratio to the other.
+
+Rounds of two sessions share nothing, so they are not paired. On hosts that differ, a figure says as
+much about the hosts as about what they serve; it is then held against the session's own control, what
+the same generator reached against a static answer of nginx.
+"""
+
+from collections.abc import Iterator, Mapping
+from statistics import median
+from typing import Any
+
+from bench.errors import BadInput
+from bench.experiment import FIGURES, Doc, Experiment, Load
+from bench.stats import Ratio, differs, threshold, unpaired_ratio
+from bench.table import aligned
+from bench.verdict import Verdict, judge
+from bench.words import times
+
+_MOST = 6  # differences of the hosts that are told
+# What has to be the same for a load to be the same, by its kind.
+_SAME = {
+    "closed": ("requests", "concurrency", "delay", "path"),
+    "open": ("rate", "seconds", "delay", "path"),
+    "search": ("objective", "from", "to", "seconds", "delay", "path"),
+}
+
+
+def compare(first: Experiment, second: Experiment) -> str:
+    """Return the table of the cells and loads both have: the second as a ratio to the first.
+
+    Raises BadInput when they have none in common, or when nothing makes them comparable.
+    """
+    pairs = list(_common(first, second))
+    if not pairs:
+        raise BadInput(
+            f"{first.name} and {second.name} have no cell with a result of the same load",
+            "two sessions of the same plan",
+            "python -m bench list results/",
+        )
+    why = _unlike(first, second)
+    if why:
+        _need_control(first, second, pairs, why[0])
+    verdicts = {load.name: (judge(first, load), judge(second, load)) for _, load in pairs}
+    rows = [["cell", "load", "rounds", "failed", "throughput", "CPU a request"]]
+    shown = False
+    for cell, load in pairs:
+        row = [cell, load.name, _both(first, second, cell, load, _rounds)]
+        row.append(_both(first, second, cell, load, _failed))
+        for figure in FIGURES:
+            ratio = _ratio(first, second, cell, load, figure, bool(why))
+            found = differs(ratio, _floor(verdicts[load.name], figure))
+            shown = shown or found
+            row.append(f"{times(ratio)}{' *' if found else ''}")
+        rows.append(row)
+    lines = [
+        f"{second.name} as a ratio to {first.name}; median, and 95 % interval, rounds not paired"
+    ]
+    lines += aligned(rows, left=len(rows[0]))
+    lines.append(_legend(verdicts, shown))
+    lines += [f"not ranked in {e.name}: {name}, {w}" for e, name, w in _unranked(verdicts)]
+    if why:
+        lines.append("the hosts are not the same, or not known to be:")
+        lines += [f"  {line}" for line in why[:_MOST]]
+        lines.append(
+            "so each figure is taken as a ratio to its own session's control (cell.control), and a rate "
+            "that the delay limits, which no faster host raises, looks worse on the faster one"
+        )
+    lines += _controllers(first, second)
+    return "\n".join(lines)
+
+
+def _common(first: Experiment, second: Experiment) -> Iterator[tuple[str, Load]]:
+    """Yield the cells and loads with results in both, loads that are the same only in name left out."""
+    others = {load.name: load for load in second.loads}
+    for cell in first.cells:
+        for load in first.loads:
+            other = others.get(load.name)
+            if other is None or not _same_load(load, other):
+                continue
+            if first.of(cell.name, load) and second.of(cell.name, other):
+                yield cell.name, load
+
+
+def _same_load(one: Load, other: Load) -> bool:
+    keys = _SAME.get(one.kind, ())
+    known = [(one.facts.get(key), other.facts.get(key)) for key in keys]
+    return (one.kind, one.engine) == (other.kind, other.engine) and all(
+        a == b for a, b in known if a is not None and b is not None
+    )
+
+
+def _unlike(first: Experiment, second: Experiment) -> list[str]:
+    """Return in what the two sessions' hosts differ; empty when they are the same."""
+    hosts = [_fingerprint(experiment, "hosts") for experiment in (first, second)]
+    for experiment, found in zip((first, second), hosts, strict=True):
+        if not found:
+            return [f"{experiment.name} has no fingerprint of its hosts"]
+    return _differences(*hosts)
+
+
+def _fingerprint(experiment: Experiment, part: str) -> Doc:
+    return ((experiment.session or {}).get("fingerprint") or {}).get(part) or {}
+
+
+def _differences(one: Any, other: Any, where: str = "") -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [*one, *(key for key in other if key not in one)]
+        inner = [
+            _differences(one.get(key), other.get(key), f"{where}.{key}".lstrip(".")) for key in keys
+        ]
+        return [line for lines in inner for line in lines]
+    return [] if one == other else [f"{where}: {_short(one)} and {_short(other)}"]
+
+
+def _short(value: Any) -> str:
+    return "none" if value is None else str(value)[:60]
+
+
+def _need_control(
+    first: Experiment, second: Experiment, pairs: list[tuple[str, Load]], why: str
+) -> None:
+    for experiment in (first, second):
+        runs = [run for cell, load in pairs for run in experiment.of(cell, load).values()]
+        if not any(run.doc["cell"].get("control") for run in runs):
+            raise BadInput(
+                f"{first.name} and {second.name} are from hosts that are not known to be the same "
+                f"({why}), and {experiment.name} has no control to hold its figures against",
+                "sessions with the same fingerprint, or with a control (cell.control) in both",
+                "measure both on the same hosts: ansible-playbook playbooks/benchmark.yml",
+            )
+
+
+def _ratio(
+    first: Experiment, second: Experiment, cell: str, load: Load, figure: str, controlled: bool
+) -> Ratio | None:
+    values = [_values(e, cell, load, figure, controlled) for e in (second, first)]
+    return unpaired_ratio(*values)
+
+
+def _values(
+    experiment: Experiment, cell: str, load: Load, figure: str, controlled: bool
+) -> list[float]:
+    """Return a figure by round, or what it is beside the control, where there is one."""
+    found = experiment.figure(figure, cell, load)
+    if not controlled:
+        return list(found.values())
+    runs = experiment.of(cell, load)
+    control = {n: runs[n].doc["cell"].get("control") for n in found}
+    # A rate is a share of the control's; CPU, a time, is a multiple of the time a control's answer took.
+    return [
+        value / control[n] if figure == "rate" else value * control[n]
+        for n, value in found.items()
+        if control[n]
+    ]
+
+
+def _floor(verdicts: tuple[Verdict, Verdict], figure: str) -> float | None:
+    known = [floor for verdict in verdicts if (floor := verdict.floors[figure]) is not None]
+    return max(known, default=None)
+
+
+def _both(first: Experiment, second: Experiment, cell: str, load: Load, figure: Any) -> str:
+    return " and ".join(str(figure(experiment.of(cell, load))) for experiment in (first, second))
+
+
+def _rounds(runs: Mapping[int, Any]) -> int:
+    return len(runs)
+
+
+def _failed(runs: Mapping[int, Any]) -> int:
+    return sum(run.doc["counts"]["failed"] for run in runs.values())
+
+
+def _legend(verdicts: Mapping[str, tuple[Verdict, Verdict]], shown: bool) -> str:
+    bands = [threshold(_floor(pair, figure)) for pair in verdicts.values() for figure in FIGURES]
+    least = f"{100 * min(bands):.1f}"
+    if median(bands) != min(bands):
+        least += f" to {100 * max(bands):.1f}"
+    mark = "*: shown to differ" if shown else "nothing was shown to differ"
+    return (
+        f"{mark} (1 outside the interval, and more than the noise floor, {least} %, away from it)"
+    )
+
+
+def _unranked(
+    verdicts: Mapping[str, tuple[Verdict, Verdict]],
+) -> list[tuple[Experiment, str, str]]:
+    found = {}
+    for pair in verdicts.values():
+        for verdict in pair:
+            for name, why in verdict.unranked.items():
+                if verdict.experiment.of(name, verdict.load):
+                    found[verdict.experiment.name, name, why] = (verdict.experiment, name, why)
+    return list(found.values())
+
+
+def _controllers(first: Experiment, second: Experiment) -> list[str]:
+    found = _differences(*(_fingerprint(e, "controller") for e in (first, second)))
+    return [f"what differs besides: controller's {line}" for line in found[:_MOST]]

@@ -1,0 +1,238 @@
+"""An experiment: a session's results as cells, loads and rounds, with or without its session.json.
+
+Read from the files alone. Each log is read once and checked three times: it is the one recorded, it
+is a whole log, and its figures are those of the result. Where they are not, the log's are taken.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BadInput
+from bench.raw import Raw, checked_raw
+from bench.result import check_result
+from bench.shape import check_optional, check_refused, check_session, read_json
+from bench.store import ABOUT, LOG, REFUSED
+from bench.table import cpu_ms, server_of
+
+Doc = dict[str, Any]
+DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, RecursionError)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is measured: a mode under its switches, or the duplicate of such a cell."""
+
+    name: str
+    server: str = ""
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    published: float | None = None  # the tutorial's figure, requests per second
+    duplicate_of: str | None = None
+    loads: Collection[str] | None = None  # the workloads it is measured with, None: all
+
+    def meets(self, load: "Load") -> bool:
+        """Return whether it is to be measured with this load."""
+        return self.loads is None or load.workload in self.loads
+
+
+@dataclass(frozen=True)
+class Load:
+    """What cells are measured with; `facts` holds the plan's or the first result's description."""
+
+    name: str
+    workload: str
+    engine: str
+    kind: str = "closed"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def delay(self) -> float:
+        """Return the seconds that the upstream waits for each request; 0 if it does not."""
+        return self.facts.get("delay") or 0.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One result: a cell under a load in a round."""
+
+    name: str
+    doc: Doc
+    raw: Raw | None = None
+
+
+@dataclass
+class Experiment:
+    """A session, in order: cells and loads as planned, what is in no plan after them."""
+
+    name: str
+    session: Doc | None
+    cells: list[Cell]
+    loads: list[Load]
+    decides: Load | None
+    refused: dict[str, str]
+    damaged: list[str]
+    runs: dict[tuple[str, str], dict[int, Run]]
+
+    @property
+    def plan(self) -> Doc:
+        """Return the plan, empty without one."""
+        return (self.session or {}).get("plan") or {}
+
+    @property
+    def rounds(self) -> list[int]:
+        """Return the numbers of the rounds that have a result."""
+        return sorted({number for runs in self.runs.values() for number in runs})
+
+    def of(self, cell: str, load: Load | None) -> dict[int, Run]:
+        """Return a cell's runs under a load, by round."""
+        return self.runs.get((cell, load.name), {}) if load else {}
+
+    def figure(self, figure: str, cell: str, load: Load | None) -> dict[int, float]:
+        """Return a figure, "rate" or "cpu", of a cell under a load, by round, where it is known."""
+        known = {n: FIGURES[figure](run.doc) for n, run in self.of(cell, load).items()}
+        return {n: value for n, value in known.items() if value is not None}
+
+    def complete_rounds(self) -> list[int]:
+        """Return the rounds that have every result of every cell that was not refused."""
+        wanted = [
+            (cell.name, load)
+            for cell in self.cells
+            for load in self.loads
+            if cell.name not in self.refused and cell.meets(load)
+        ]
+        return [n for n in self.rounds if all(n in self.of(cell, load) for cell, load in wanted)]
+
+
+def rate(doc: Doc) -> float | None:
+    """Return the requests per second; of a search, the highest rate that held."""
+    if doc["cell"].get("kind") == "search":
+        return doc.get("best_rate")
+    return doc["requests_per_second"]
+
+
+FIGURES: dict[str, Callable[[Doc], float | None]] = {"rate": rate, "cpu": cpu_ms}
+
+
+def read_experiment(session: Path, raw: bool = True) -> Experiment:
+    """Return the experiment stored in the directory `session`; `damaged` names what cannot be read.
+
+    With `raw` false, the logs stay closed: enough to decide whether to stop, and fast.
+    """
+    damaged: list[str] = []
+    described, refused, runs = None, {}, []
+    for path in sorted(session.glob("*.json")):
+        try:
+            doc = read_json(path.read_text(encoding="utf-8"))
+            if path.name == ABOUT:
+                described = check_session(doc)
+            elif path.name.endswith(REFUSED):
+                refused[_refused(doc, path)] = doc["why"]
+            else:
+                check_result(doc)
+                check_optional(doc)
+                runs.append(Run(path.stem, *checked_raw(session, doc) if raw else (doc,)))
+        except BadInput as why:
+            damaged.append(f"{path}: {why.wrong}")
+        except DAMAGE as why:
+            damaged.append(f"{path}: {why}")
+    for path in sorted(session.glob(f"*{LOG}")):
+        if not (session / f"{path.name.removesuffix(LOG)}.json").exists():
+            damaged.append(f"{path}: a log without its JSON, its recording was interrupted")
+    damaged += [f"{path}: half-written" for path in sorted(session.glob(".*.tmp"))]
+    return arrange(session.resolve().name, described, runs, refused, damaged)
+
+
+def plan_name(session: Path) -> tuple[str, list[str]]:
+    """Return the name of a session's plan, empty without one, and a line if it cannot be read."""
+    path = session / ABOUT
+    if not path.exists():
+        return "", []
+    try:
+        return check_session(read_json(path.read_text(encoding="utf-8")))["plan"].get(
+            "name"
+        ) or "", []
+    except BadInput as why:
+        return "", [f"{path}: {why.wrong}"]
+    except DAMAGE as why:
+        return "", [f"{path}: {why}"]
+
+
+def _refused(doc: Any, path: Path) -> str:
+    cell = check_refused(doc)["cell"]
+    if f"{cell}{REFUSED}" != path.name:
+        raise ValueError(f"it is about {cell}")
+    return cell
+
+
+def arrange(
+    name: str,
+    session: Doc | None,
+    found: list[Run],
+    refused: dict[str, str],
+    damaged: list[str],
+) -> Experiment:
+    """Return the experiment that these runs are; two of the same cell, load and round are damage."""
+    plan = (session or {}).get("plan") or {}
+    loads = _loads(plan, found)
+    by_key = {(load.workload, load.engine): load for load in loads}
+    cells = {
+        cell["name"]: Cell(
+            cell["name"],
+            cell.get("server") or "",
+            cell.get("switches") or {},
+            cell.get("published"),
+            cell.get("duplicate_of"),
+            cell.get("loads"),
+        )
+        for cell in plan.get("cells", [])
+    }
+    runs: dict[tuple[str, str], dict[int, Run]] = {}
+    damaged = list(damaged)
+    for run in found:
+        described = run.doc["cell"]
+        cell = described.get("name") or server_of(run.doc)
+        cells.setdefault(cell, Cell(cell, described["server"]))
+        load = by_key[described["workload"], described["engine"]]
+        rounds = runs.setdefault((cell, load.name), {})
+        first = rounds.setdefault(described.get("round") or 1, run)
+        if first is not run:
+            damaged.append(f"{run.name}: the same cell, load and round as {first.name}")
+    for cell in refused:
+        cells.setdefault(cell, Cell(cell))
+    decides = _decides(plan, loads, runs)
+    return Experiment(name, session, list(cells.values()), loads, decides, refused, damaged, runs)
+
+
+def _loads(plan: Doc, found: list[Run]) -> list[Load]:
+    """Return the loads: a workload and an engine each, called by both where one is not enough."""
+    described: dict[tuple[str, str], Doc] = {
+        (load["name"], load["engine"]): load for load in plan.get("loads", [])
+    }
+    for run in found:
+        cell = run.doc["cell"]
+        described.setdefault((cell["workload"], cell["engine"]), cell)
+    engines = Counter(workload for workload, _ in described)
+    return [
+        Load(
+            workload if engines[workload] == 1 else f"{workload} ({engine})",
+            workload,
+            engine,
+            facts.get("kind") or "closed",
+            facts,
+        )
+        for (workload, engine), facts in described.items()
+    ]
+
+
+def _decides(plan: Doc, loads: list[Load], runs: Mapping[tuple[str, str], Mapping]) -> Load | None:
+    """Return the load the verdict is about: the plan's, or else the one that most cells have."""
+
+    def weight(load: Load) -> tuple[bool, int, int, bool]:
+        having = [len(rounds) for (_, name), rounds in runs.items() if name == load.name]
+        planned = load.workload == plan.get("decides")
+        return planned, len(having), sum(having), load.engine == "h2load"
+
+    return max(loads, key=weight, default=None)

@@ -1,0 +1,206 @@
+"""The tables' rows, as numbers: what the page and the Markdown file show, each in its own way."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from bench.experiment import Cell, Experiment, Load, Run
+from bench.report.pool import Interval, Pool
+from bench.table import cpu_ms, memory_kb
+from bench.verdict import Verdict, in_rounds
+
+_DIGITS = re.compile(r"\d[\d.,]*")
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A percentile in seconds, its interval, and how many times the delay it is."""
+
+    seconds: float
+    interval: Interval
+    multiple: float | None
+
+
+@dataclass
+class Row:
+    """A cell's figures under a load: medians of its rounds, peaks, sums; None where not known."""
+
+    cell: Cell
+    rank: int | None
+    why: str | None  # why it has no rank
+    rounds: int
+    failed: int
+    asked: int
+    percent: float | None = None
+    limit: float | None = None  # requests per second
+    rate: float | None = None
+    within: float | None = None  # requests per second within the objective of a search
+    p50: Latency | None = None
+    p99: Latency | None = None
+    cpu: float | None = None  # ms an answer
+    memory: float | None = None  # MB at its peak
+    memory_each: float | None = None  # KB a request in flight
+    threads: float | None = None
+    connections: float | None = None
+    lag: float | None = None  # seconds, p99
+    notes: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Table:
+    """What there is to show of a load, and the sentences that the rows' notes refer to."""
+
+    load: Load
+    rows: list[Row]
+    notes: list[str]
+    first: bool  # of the load that decides
+
+    @property
+    def within(self) -> bool:
+        """Return whether to show the rates within the objective: once, and beside the search itself."""
+        return self.has("within") and (self.first or self.load.kind == "search")
+
+    def has(self, column: str) -> bool:
+        """Return whether any row knows the figure."""
+        return any(getattr(row, column) is not None for row in self.rows)
+
+
+def table(experiment: Experiment, load: Load, verdict: Verdict, pools: Mapping[str, Pool]) -> Table:
+    """Return the table of a load: the ranked cells in order, then the others."""
+    order = [*verdict.ranked, *(c.name for c in experiment.cells if c.name not in verdict.ranked)]
+    cells = {cell.name: cell for cell in experiment.cells}
+    search = next((found for found in experiment.loads if found.kind == "search"), None)
+    found = Table(load, [], [], load is experiment.decides)
+    for name in order:
+        if not cells[name].meets(load) and not experiment.of(name, load):
+            continue
+        row = _row(experiment, cells[name], load, verdict, pools.get(name))
+        row.within = _middle(_docs(experiment, name, search), lambda doc: doc.get("best_rate"))
+        for note in notes(experiment.of(name, load)):
+            found.notes.append(f"{name}: {note}")
+            row.notes.append(len(found.notes))
+        found.rows.append(row)
+    return found
+
+
+def _row(
+    experiment: Experiment, cell: Cell, load: Load, verdict: Verdict, pool: Pool | None
+) -> Row:
+    docs = _docs(experiment, cell.name, load)
+    rank = verdict.ranked.index(cell.name) + 1 if cell.name in verdict.ranked else None
+    app = [list(doc["cell"].get("app") or []) for doc in docs]
+    return Row(
+        cell=cell,
+        rank=rank,
+        why=verdict.unranked.get(cell.name),
+        rounds=len(docs),
+        failed=sum(doc["counts"]["failed"] for doc in docs),
+        asked=sum(doc["counts"]["requests"] for doc in docs),
+        percent=_middle(docs, lambda doc: doc["ceiling"]["percent"]),
+        limit=_middle(docs, lambda doc: doc["ceiling"]["requests_per_second"]),
+        rate=_middle(docs, lambda doc: doc["requests_per_second"]),
+        p50=latency("p50", docs, pool, load.delay),
+        p99=latency("p99", docs, pool, load.delay),
+        cpu=_middle(docs, cpu_ms),
+        memory=_median(_summed(uses, "memory_peak", 1e6) for uses in app),
+        memory_each=_middle(docs, _each),
+        threads=max(
+            (n for uses in app if (n := _summed(uses, "threads_peak")) is not None), default=None
+        ),
+        connections=max(
+            (n for doc in docs if (n := doc["cell"].get("database_connections")) is not None),
+            default=None,
+        ),
+        lag=max(
+            (doc["lag"]["p99"] for doc in docs if (doc.get("lag") or {}).get("p99") is not None),
+            default=None,
+        ),
+    )
+
+
+def latency(name: str, docs: list[dict], pool: Pool | None, delay: float) -> Latency | None:
+    """Return a percentile of the pooled requests; without a log, that of a single run as stored."""
+    found = pool.percentile(name) if pool else None
+    if not pool and len(docs) == 1 and docs[0]["latency"][name] is not None:
+        found = docs[0]["latency"][name], (None, None)
+    if found is None:
+        return None
+    seconds, interval = found
+    return Latency(seconds, interval, seconds / delay if delay > 0 else None)
+
+
+def notes(runs: Mapping[int, Run]) -> list[str]:
+    """Return the flags of a cell's runs, those that differ only in their numbers told once."""
+    alike: dict[str, list[tuple[int, str]]] = {}
+    for number, run in runs.items():
+        for flag in run.doc["flags"]:
+            alike.setdefault(_DIGITS.sub("#", flag), []).append((number, flag))
+    told = []
+    for found in alike.values():
+        where = in_rounds(sorted({number for number, _ in found}))
+        same = len({flag for _, flag in found}) == 1
+        like = "" if same else ", alike"
+        told.append(f"{found[0][1]} ({where}{like})" if len(runs) > 1 else found[0][1])
+    return told
+
+
+@dataclass(frozen=True)
+class Published:
+    """The tutorial's figure of a cell, ours and the limit, in requests per second."""
+
+    cell: Cell
+    load: Load
+    theirs: float
+    ours: float | None
+    limit: float | None
+
+
+def published(experiment: Experiment) -> list[Published]:
+    """Return the cells that somebody has published a figure of, duplicates left out."""
+    found = []
+    for cell in experiment.cells:
+        load = _load_of(experiment, cell)
+        if cell.published is not None and not cell.duplicate_of and load:
+            docs = _docs(experiment, cell.name, load)
+            ours = _middle(docs, lambda doc: doc["requests_per_second"])
+            limit = _middle(docs, lambda doc: doc["ceiling"]["requests_per_second"])
+            found.append(Published(cell, load, cell.published, ours, limit))
+    return found
+
+
+def _load_of(experiment: Experiment, cell: Cell) -> Load | None:
+    """Return the load whose figure stands beside the published one: that of the same engine, ab."""
+    having = [load for load in experiment.loads if experiment.of(cell.name, load)]
+    having.sort(key=lambda load: (load.engine != "ab", load is not experiment.decides))
+    return having[0] if having else None
+
+
+def _docs(experiment: Experiment, cell: str, load: Load | None) -> list[dict[str, Any]]:
+    return [run.doc for run in experiment.of(cell, load).values()]
+
+
+def _middle(docs: Iterable[dict], figure: Callable[[dict], float | None]) -> float | None:
+    return _median(figure(doc) for doc in docs)
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _summed(uses: list[dict], key: str, unit: float = 1) -> float | None:
+    """Return the sum over the hosts; None unless each of them knows it."""
+    if not uses or any(use.get(key) is None for use in uses):
+        return None
+    return sum(use[key] for use in uses) / unit
+
+
+def _each(doc: dict) -> float | None:
+    known = all(
+        use.get(key) is not None
+        for use in doc["cell"].get("app") or []
+        for key in ("memory_before", "memory_peak")
+    )
+    return memory_kb(doc) if known and doc["cell"].get("concurrency") else None

@@ -1,0 +1,153 @@
+"""An experiment's steps: begun once, then one after the other, whatever was interrupted in between.
+
+What is done is what is stored: a step whose results are all there is over. So there is nothing else to
+keep in step, and a run that was interrupted goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import datetime, timezone
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.cell import cell_name
+from bench.errors import BadInput
+from bench.experiment import read_experiment
+from bench.store import ABOUT, REFUSED, publish
+from bench.verdict import tight_enough
+
+SCHEMA = 3
+
+
+def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
+    """Write down what is going to be measured; return False where this session has begun already.
+
+    `about` has command, before and fingerprint. Raises BadInput where it has begun with another plan.
+    """
+    path = session / ABOUT
+    if path.exists():
+        begun = read_about(session)["plan"]
+        differing = [key for key in plan if key != "cells" and begun.get(key) != plan[key]]
+        if differing or _without_lines(begun) != _without_lines(plan):
+            raise BadInput(
+                f"{session} was begun with another plan ({', '.join(differing) or 'other cells'} differ)",
+                "the plan it was begun with, to go on with it, or a new session",
+                f"-e bench_plan={begun['name']}, or leave bench_session out",
+            )
+        return False
+    session.mkdir(parents=True, exist_ok=True)
+    begun = {"schema": SCHEMA, "started": _now(), **about, "plan": plan}
+    publish(path, (json.dumps(begun, indent=1) + "\n").encode())
+    return True
+
+
+def read_about(session: Path) -> dict[str, Any]:
+    """Return what is in session.json; raise BadInput where there is none to be read."""
+    try:
+        about = json.loads((session / ABOUT).read_text(encoding="utf-8"))
+        if not isinstance(about.get("plan"), dict):
+            raise ValueError("it has no plan")
+    except (OSError, ValueError, AttributeError) as why:
+        raise BadInput(
+            f"{session / ABOUT}: {why}", "a session that was begun with a plan", "ls results/"
+        ) from why
+    return about
+
+
+def refuse(session: Path, cell: str, number: int, why: str) -> Path:
+    """Write down that a cell could not be deployed; it is not tried again in this session."""
+    path = session / f"{cell}{REFUSED}"
+    doc = {"schema": SCHEMA, "cell": cell, "round": number, "why": why}
+    publish(path, (json.dumps(doc, indent=1) + "\n").encode())
+    return path
+
+
+def order(plan: dict[str, Any], number: int) -> list[dict[str, Any]]:
+    """Return the plan's cells as they come in a round: shuffled, the same each time it is asked."""
+    cells = list(plan["cells"])
+    random.Random(f"{plan['seed']}.{number}").shuffle(cells)  # noqa: S311 - an order, no secret
+    return cells
+
+
+def upcoming(session: Path) -> dict[str, Any]:
+    """Return the next step: {round, cell, server, switches, loads, label}, or {why} when all is done."""
+    plan = read_about(session)["plan"]
+    steps = [
+        (number, cell) for number in range(1, plan["rounds"] + 1) for cell in order(plan, number)
+    ]
+    refused = {path.name.removesuffix(REFUSED) for path in session.glob(f"*{REFUSED}")}
+    left = [
+        (number, cell, loads)
+        for number, cell in steps
+        if cell["name"] not in refused and (loads := _missing(session, plan, number, cell))
+    ]
+    if not left:
+        return {"why": f"all {plan['rounds']} rounds are measured"}
+    number, cell, loads = left[0]
+    whole = number - 1
+    fresh = len(loads) == len(cell["loads"]) and order(plan, number)[0] is cell
+    if (
+        fresh
+        and whole >= plan["least_rounds"]
+        and tight_enough(read_experiment(session, raw=False))
+    ):
+        return {"why": f"after {whole} rounds every ratio is known within {plan['tight']:.0%}"}
+    label = f"{cell['name']}, round {number} of {plan['rounds']}, {len(steps) - len(left) + 1} of {len(steps)}"
+    return {
+        "round": number,
+        "cell": cell["name"],
+        "server": cell["server"],
+        "switches": cell["switches"],
+        "loads": [_workload(load) for load in loads],
+        "label": label + _time_left(session, len(left)),
+    }
+
+
+def _missing(session: Path, plan: dict, number: int, cell: dict) -> list[dict[str, Any]]:
+    loads = [load for load in plan["loads"] if load["name"] in cell["loads"]]
+    named = {"round": number, "name": cell["name"]}
+    return [
+        load for load in loads if not (session / f"{cell_name(named | _named(load))}.json").exists()
+    ]
+
+
+def _named(load: dict[str, Any]) -> dict[str, Any]:
+    return {"workload": load["name"], "engine": load["engine"]}
+
+
+def _workload(load: dict[str, Any]) -> dict[str, Any]:
+    """Return the load as role benchmark takes it."""
+    filled = {key: value for key, value in load.items() if value is not None}
+    if load["kind"] == "open":
+        requests = load["rate"] * load["seconds"]
+        filled |= {"requests": requests, "concurrency": requests}
+    if load["kind"] == "search":  # what came out says how many it were
+        filled |= {"requests": 1, "concurrency": 1}
+    return filled
+
+
+def _time_left(session: Path, steps: int) -> str:
+    """Return how long the steps will take, as those before did; nothing before there are two."""
+    ended: dict[tuple[str, ...], float] = {}  # a step ends with its last result
+    for path in session.glob("*.json"):
+        if path.name != ABOUT and not path.name.endswith(REFUSED):
+            step = tuple(path.name.split(".")[:2])
+            ended[step] = max(ended.get(step, 0), path.stat().st_mtime)
+    times = sorted(ended.values())
+    took = [after - before for before, after in pairwise(times)]
+    if not took:
+        return ""
+    # The median leaves out the time in which a session was interrupted.
+    return f"; about {max(1, round(median(took) * steps / 60))} min left"
+
+
+def _without_lines(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in cell.items() if key != "line"} for cell in plan["cells"]]
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,61 @@
+"""The commands an experiment's playbook is made of: plan, begin, next and refuse."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench import schedule
+from bench.plan import plan_path, read_plan
+
+
+def show_plan(args: argparse.Namespace) -> int:
+    """Print the plan with everything it leaves to defaults, as JSON."""
+    print(json.dumps(_plan(args), indent=1))
+    return 0
+
+
+def begin(args: argparse.Namespace) -> int:
+    """Begin a session, or go on with it; print its session.json. What it is about comes from standard input."""
+    schedule.begin(args.session, _plan(args), json.load(sys.stdin))
+    print(json.dumps(schedule.read_about(args.session)))
+    return 0
+
+
+def following(args: argparse.Namespace) -> int:
+    """Print the next step as JSON, or why there is none."""
+    print(json.dumps(schedule.upcoming(args.session)))
+    return 0
+
+
+def refuse(args: argparse.Namespace) -> int:
+    """Write down that a cell could not be deployed; the end of what was said comes from standard input."""
+    print(schedule.refuse(args.session, args.cell, args.round, sys.stdin.read()))
+    return 0
+
+
+def _plan(args: argparse.Namespace) -> dict[str, Any]:
+    return read_plan(plan_path(args.plan), args.modes.split(",") if args.modes else ())
+
+
+def add_commands(commands: Any) -> None:
+    """Add the four to argparse's subcommands."""
+    one = commands.add_parser("plan", help="check a plan, and print it whole")
+    one.set_defaults(run=show_plan)
+    two = commands.add_parser("begin", help="begin an experiment, or go on with one")
+    two.add_argument("session", type=Path)
+    two.set_defaults(run=begin)
+    for command in (one, two):
+        command.add_argument("plan", help="one of ours by its name, or a file")
+        command.add_argument("--modes", default="", help="the server modes there are, by commas")
+    one = commands.add_parser("next", help="print an experiment's next step")
+    one.add_argument("session", type=Path)
+    one.set_defaults(run=following)
+    one = commands.add_parser("refuse", help="write down that a cell could not be deployed")
+    one.add_argument("session", type=Path)
+    one.add_argument("cell")
+    one.add_argument("--round", type=int, required=True)
+    one.set_defaults(run=refuse)

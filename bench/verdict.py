@@ -1,0 +1,203 @@
+"""Which mode to run: the cells in order, what was shown to differ, and the verdict in words.
+
+"Differs" is said only of what lies outside the interval and beyond the noise floor (bench.stats).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import fmean, median
+
+from bench.experiment import FIGURES, Cell, Experiment, Load
+from bench.stats import (
+    LEAST_PAIRS,
+    Ratio,
+    differs,
+    noise_floor,
+    paired_ratio,
+    threshold,
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The figure of one cell as a ratio to another's, and whether a difference was shown."""
+
+    ratio: Ratio | None
+    shown: bool
+
+
+@dataclass
+class Verdict:
+    """What an experiment comes to under one load.
+
+    ranked    the cells in order, the recommended one first, duplicates left out
+    tied      those of them not shown to differ from the fastest, the fastest included
+    unranked  the others, and why
+    """
+
+    experiment: Experiment
+    load: Load | None
+    unranked: dict[str, str]
+    ranked: list[str] = field(default_factory=list)
+    tied: list[str] = field(default_factory=list)
+
+    @property
+    def recommended(self) -> str | None:
+        """Return the cell to run, None when none could be ranked."""
+        return self.ranked[0] if self.ranked else None
+
+    @cached_property
+    def twins(self) -> list[tuple[str, str]]:
+        """Return the duplicates, each with the cell it is a duplicate of."""
+        return [(c.name, c.duplicate_of) for c in self.experiment.cells if c.duplicate_of]
+
+    @cached_property
+    def floors(self) -> dict[str, float | None]:
+        """Return the noise floor of each figure, None where no duplicate tells it."""
+        return {
+            figure: noise_floor(self._ratio(again, cell, figure) for again, cell in self.twins)
+            for figure in FIGURES
+        }
+
+    def compare(self, one: str, other: str, figure: str) -> Comparison:
+        """Return how many times the figure of `other` that of `one` is.
+
+        Of two cells, one ratio is taken and the other is its inverse, so that they always agree.
+        """
+        names = [cell.name for cell in self.experiment.cells]
+        turned = names.index(one) > names.index(other)
+        ratio = self._ratio(other, one, figure) if turned else self._ratio(one, other, figure)
+        shown = differs(ratio, self.floors[figure])
+        return Comparison(ratio.inverse() if ratio and turned else ratio, shown)
+
+    def near(self, one: str, other: str, figure: str) -> bool:
+        """Return whether two cells are as good as equal: no difference shown, nor likely.
+
+        With too few rounds for an interval nothing can be shown; an estimate beyond the noise is
+        then not taken for equal, or the slowest mode could win by its CPU.
+        """
+        found = self.compare(one, other, figure)
+        if found.ratio is None or found.shown:
+            return False
+        if found.ratio.low is not None:
+            return True
+        return abs(found.ratio.estimate - 1) <= threshold(self.floors[figure])
+
+    def _ratio(self, one: str, other: str, figure: str) -> Ratio | None:
+        of = self.experiment.figure
+        return paired_ratio(of(figure, one, self.load), of(figure, other, self.load))
+
+
+def judge(experiment: Experiment, load: Load | None = None) -> Verdict:
+    """Return the verdict under `load`, without one under the load that decides."""
+    verdict = Verdict(experiment, load := load or experiment.decides, {})
+    names = []
+    for cell in experiment.cells:
+        why = _why_not(experiment, cell, load)
+        if why:
+            verdict.unranked[cell.name] = why
+        elif not cell.duplicate_of:
+            names.append(cell.name)
+    if not names:
+        return verdict
+    speed, cpu = (_scores(experiment, names, load, figure) for figure in ("rate", "cpu"))
+    by_rate = sorted(names, key=lambda name: -speed[name])
+    best = by_rate[0]
+    verdict.tied = [n for n in by_rate if n == best or verdict.near(n, best, "rate")]
+    cheap_first = sorted(verdict.tied, key=lambda name: cpu.get(name, float("inf")))
+    verdict.ranked = cheap_first + [name for name in by_rate if name not in verdict.tied]
+    return verdict
+
+
+def tight_enough(experiment: Experiment) -> bool:
+    """Return whether the rounds that were measured suffice, so that no more are needed.
+
+    That is after the plan's `least_rounds`, when for each ranked cell half of the interval of its
+    ratio to the first, in throughput and in CPU, is at most the plan's `tight`.
+    """
+    plan = experiment.plan
+    least = max(plan.get("least_rounds") or LEAST_PAIRS, LEAST_PAIRS)
+    if len(experiment.complete_rounds()) < least:
+        return False
+    verdict = judge(experiment)
+    if not verdict.ranked:
+        return False
+    first, *others = verdict.ranked
+    widths = [
+        found.ratio.half_width if found.ratio else None
+        for other in others
+        for figure in _known_figures(experiment, verdict)
+        for found in [verdict.compare(other, first, figure)]
+    ]
+    return all(width is not None and width <= (plan.get("tight") or 0.03) for width in widths)
+
+
+def _known_figures(experiment: Experiment, verdict: Verdict) -> list[str]:
+    """Return the figures that any ranked cell has: waiting for one nobody watches ends never."""
+    return [
+        figure
+        for figure in FIGURES
+        if any(experiment.figure(figure, name, verdict.load) for name in verdict.ranked)
+    ]
+
+
+def _why_not(experiment: Experiment, described: Cell, load: Load | None) -> str | None:
+    """Return why a cell is not ranked, as a sentence's end; None if it is."""
+    cell = described.name
+    if cell in experiment.refused:
+        return "could not be deployed"
+    runs = experiment.of(cell, load)
+    if not runs or load is None:
+        what = "has no result" if load is None or described.meets(load) else "is not measured"
+        return f"{what} under the load {load.name if load else 'that decides'}"
+    if not experiment.figure("rate", cell, load):
+        held = "no rate held within the objective" if load.kind == "search" else "nothing was timed"
+        return f"{held} (load {load.name})"
+    limited = {n: run.doc["generator_limited"] for n, run in runs.items() if _limited(run.doc)}
+    if limited:
+        why = next(iter(limited.values()))
+        return f"the load generator was the limit ({in_rounds(limited)}): {why}"
+    # A search goes on until requests fail or are late; what failed there says where the limit is.
+    failed = {n: run.doc["counts"]["failed"] for n, run in runs.items()}
+    bad = {n: count for n, count in failed.items() if count}
+    if bad and load.kind != "search":
+        asked = sum(run.doc["counts"]["requests"] for run in runs.values())
+        return f"{sum(bad.values()):,} of {asked:,} requests failed ({in_rounds(bad)})"
+    return None
+
+
+def _limited(doc: dict) -> bool:
+    return bool(doc.get("generator_limited"))
+
+
+def in_rounds(numbers: Iterable[int]) -> str:
+    """Return the rounds in words, such as "rounds 1 to 3, 7"."""
+    ends: list[list[int]] = []
+    for number in sorted(numbers):
+        if ends and number == ends[-1][1] + 1:
+            ends[-1][1] = number
+        else:
+            ends.append([number, number])
+    told = [f"{a}" if a == b else f"{a} to {b}" for a, b in ends]
+    return f"round{'s' if len(told) > 1 or 'to' in told[0] else ''} {', '.join(told)}"
+
+
+def _scores(
+    experiment: Experiment, names: list[str], load: Load | None, figure: str
+) -> dict[str, float]:
+    """Return each cell's figure beside the others' of the same rounds: the median of its shares.
+
+    Over the rounds that all of them have, if there are such; or else over those each has.
+    """
+    values = {name: experiment.figure(figure, name, load) for name in names}
+    known = {name: rounds for name, rounds in values.items() if rounds}
+    common = set.intersection(*map(set, known.values())) if known else set()
+    mean = {
+        n: fmean(rounds[n] for rounds in known.values() if n in rounds)
+        for n in {number for rounds in known.values() for number in rounds}
+    }
+    return {
+        name: median(rounds[n] / mean[n] if mean[n] else 0.0 for n in common or rounds)
+        for name, rounds in known.items()
+    }

@@ -1,0 +1,172 @@
+"""The verdict in words: what a person needs to decide, in plain sentences."""
+
+from statistics import median
+
+from bench.experiment import Experiment
+from bench.stats import LEAST_DIFFERENCE, LEAST_PAIRS, Ratio, threshold
+from bench.verdict import Comparison, Verdict, judge, tight_enough
+
+_FIGURES = {"rate": "throughput", "cpu": "CPU a request"}
+
+
+def in_words(experiment: Experiment, verdict: Verdict | None = None) -> list[str]:
+    """Return the verdict as sentences, the recommendation first."""
+    verdict = verdict or judge(experiment)
+    told = [headline(verdict)]
+    if verdict.recommended:
+        told += [_throughput(verdict), _cpu(verdict), _not_shown(verdict), _floor(verdict)]
+    told += [_unranked(verdict), _rounds(experiment)]
+    return [sentence for sentence in told if sentence]
+
+
+def headline(verdict: Verdict) -> str:
+    """Return the recommendation, one sentence."""
+    if not verdict.experiment.runs:
+        return "No mode can be recommended: there is no result."
+    if not verdict.ranked:
+        return "No mode can be recommended: no cell was measured without faults."
+    first, *others = verdict.ranked
+    if not others:
+        return f"Nothing to choose from: only {first} could be ranked."
+    next_ = others[0]
+    rate, cpu = (verdict.compare(first, next_, figure) for figure in ("rate", "cpu"))
+    if rate.ratio is None or rate.ratio.low is None:
+        pairs = rate.ratio.pairs if rate.ratio else 0
+        return (
+            f"{first}, provisionally: {_count(pairs, 'round')} measured, "
+            f"and no difference can be shown in fewer than {LEAST_PAIRS}."
+        )
+    if rate.shown and rate.ratio.estimate > 1:
+        return f"Run {first}: it serves {_more(rate.ratio.estimate)} {next_}, the next."
+    if cpu.shown and cpu.ratio and cpu.ratio.estimate < 1:
+        less = f"{100 * (1 - cpu.ratio.estimate):.0f} % less CPU than {next_}, the next"
+        return f"Run {first}: none is shown to be faster, and it needs {less}."
+    equal = [name for name in others if _equal(verdict, first, name)]
+    return (
+        f"Run {first}, or {listed(equal or [next_], 'or')}: no difference between them was shown."
+    )
+
+
+def times(ratio: Ratio | None) -> str:
+    """Return a ratio with its interval, such as "1.08 (1.05 to 1.11)"."""
+    if ratio is None:
+        return "not known"
+    if ratio.low is None or ratio.high is None:
+        return f"{ratio.estimate:.2f} (no interval, {_count(ratio.pairs, 'pair')})"
+    return f"{ratio.estimate:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def listed(names: list[str], last: str = "and") -> str:
+    """Return the names as a list in a sentence."""
+    return f" {last} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _equal(verdict: Verdict, one: str, other: str) -> bool:
+    found = [verdict.compare(one, other, figure) for figure in _FIGURES]
+    return not any(comparison.shown for comparison in found) and found[0].ratio is not None
+
+
+def _more(times_it: float) -> str:
+    return (
+        f"{times_it:.1f} times as much as"
+        if times_it >= 2
+        else f"{100 * times_it - 100:.0f} % more than"
+    )
+
+
+def _throughput(verdict: Verdict) -> str:
+    first, load = verdict.ranked[0], verdict.load
+    value = f"{_middle(verdict, 'rate'):.1f} requests/s"
+    if load and load.kind == "search":
+        objective = load.facts.get("objective")
+        limit = f"p99 at most {objective:g} s" if objective else "the objective kept"
+        value = f"at most {_middle(verdict, 'rate'):.0f} requests/s ({limit})"
+    else:
+        runs = verdict.experiment.of(first, load).values()
+        shares = [run.doc["ceiling"]["percent"] for run in runs]
+        known = [share for share in shares if share is not None]
+        value += f", {median(known):.1f} % of the limit" if known else ""
+    return (
+        f"Throughput under the load {load.name if load else ''}: {value}{_beside(verdict, 'rate')}."
+    )
+
+
+def _cpu(verdict: Verdict) -> str:
+    if not verdict.experiment.figure("cpu", verdict.ranked[0], verdict.load):
+        return "CPU was not measured, so throughput alone makes the order."
+    return f"CPU: {_middle(verdict, 'cpu'):.2f} ms an answer{_beside(verdict, 'cpu')}."
+
+
+def _middle(verdict: Verdict, figure: str) -> float:
+    values = verdict.experiment.figure(figure, verdict.ranked[0], verdict.load)
+    return median(values.values())
+
+
+def _beside(verdict: Verdict, figure: str) -> str:
+    if len(verdict.ranked) < 2:
+        return ""
+    found = verdict.compare(verdict.ranked[0], verdict.ranked[1], figure)
+    if found.ratio is None:
+        return ""
+    return f"; {times(found.ratio)} times that of {verdict.ranked[1]}, the next: {shown(found)}"
+
+
+def shown(found: Comparison) -> str:
+    """Return whether a difference was shown, in words."""
+    return "shown to differ" if found.shown else "not shown to differ"
+
+
+def _not_shown(verdict: Verdict) -> str:
+    if len(verdict.tied) < 2:
+        return ""
+    known = any(verdict.experiment.figure("cpu", name, verdict.load) for name in verdict.tied)
+    order = "; CPU a request decides their order" if known else ""
+    told = "Not shown to differ in throughput"
+    if any(_is_provisional(verdict, name) for name in verdict.ranked[1:]):
+        told = (
+            f"As fast as the fastest, give or take {100 * threshold(verdict.floors['rate']):.0f} %"
+        )
+    return f"{told}: {listed(verdict.ranked[: len(verdict.tied)])}{order}."
+
+
+def _is_provisional(verdict: Verdict, other: str) -> bool:
+    """Return whether there are too few rounds to show anything."""
+    ratio = verdict.compare(verdict.ranked[0], other, "rate").ratio
+    return ratio is not None and ratio.low is None
+
+
+def _floor(verdict: Verdict) -> str:
+    known = {figure: floor for figure, floor in verdict.floors.items() if floor is not None}
+    if not known:
+        why = (
+            "no duplicate was measured in enough rounds"
+            if verdict.twins
+            else "no cell was measured twice"
+        )
+        return f"Noise floor: not known, {why}; {LEAST_DIFFERENCE:.0%} is used.".replace("%", " %")
+    told = " and ".join(f"{100 * floor:.1f} % in {_FIGURES[f]}" for f, floor in known.items())
+    twins = listed([cell for _, cell in verdict.twins])
+    return (
+        f"Noise floor: {twins}, measured twice, looks up to {told} different from itself; "
+        f"smaller differences, or any below {100 * LEAST_DIFFERENCE:.0f} %, are not called differences."
+    )
+
+
+def _unranked(verdict: Verdict) -> str:
+    told = [f"{name}: {why}" for name, why in verdict.unranked.items()]
+    return f"Not ranked: {'; '.join(told)}." if told else ""
+
+
+def _rounds(experiment: Experiment) -> str:
+    done, planned = len(experiment.complete_rounds()), experiment.plan.get("rounds")
+    told = f"Rounds: {done} complete" + (f" of {planned} planned" if planned else "")
+    begun = len(experiment.rounds) - done
+    told += f", {_count(begun, 'more')} with gaps" if begun else ""
+    if planned and done < planned:
+        told += "; enough for the precision asked for" if tight_enough(experiment) else "; not all"
+    return f"{told}."
+
+
+def _count(number: int, what: str) -> str:
+    plural = "s" if number != 1 and what != "more" else ""
+    return f"{number} {what}{plural}"

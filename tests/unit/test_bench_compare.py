@@ -1,0 +1,159 @@
+"""Two sessions compared, directly or by their controls; and the plans that `list` names."""
+
+import copy
+import json
+import re
+
+import pytest
+from bench_sessions import CLOSED, SMALL, Mode, about, experiment, little, write
+
+from bench.__main__ import main
+from bench.compare import compare
+from bench.errors import BadInput
+
+MODES = [Mode("a"), Mode("b", 0.5, 2.0)]
+SESSION = about(MODES)
+
+
+def elsewhere(session=SESSION):
+    other = copy.deepcopy(session)
+    other["fingerprint"]["hosts"]["app1"]["cpu"] = "another"
+    return other
+
+
+def made(modes=MODES, session=SESSION, seed=0, speed=1.0, control=21_000.0, noise=0.01):
+    """Return a session measured on hosts of a speed, which the control shows as well."""
+
+    def faster(doc):
+        doc["requests_per_second"] *= speed
+        doc["cell"]["app"][0]["cpu_seconds"] /= speed
+        doc["cell"]["control"] = control * speed if control else None
+
+    return experiment(session, modes, seed, edit=faster, noise=noise, drift=0)
+
+
+def table(text):
+    """Return {(cell, load): (throughput, CPU)}, the mark of a difference left in."""
+    rows = [re.split(r"  +", line.strip()) for line in text.splitlines()]
+    return {(row[0], row[1]): tuple(row[4:6]) for row in rows if len(row) == 6}
+
+
+def test_the_second_is_told_as_a_ratio_to_the_first():
+    better = [Mode("a"), Mode("b", 0.6, 1.0)]
+    found = table(compare(made(), made(better, seed=1)))
+    assert set(found) == {("cell", "load"), *((cell, "c200") for cell in ("a", "b", "a-again"))}
+    rate, cpu = found["b", "c200"]
+    assert float(rate[:4]) == pytest.approx(1.2, abs=0.03)
+    assert float(cpu[:4]) == pytest.approx(0.5, abs=0.03)
+    assert rate.endswith(" *")
+    assert cpu.endswith(" *")
+    assert not any(value.endswith("*") for value in found["a", "c200"])
+
+
+def test_the_same_measured_again_is_not_called_different():
+    for seed in range(20):
+        text = compare(made(noise=0.03, seed=seed), made(noise=0.03, seed=seed + 100))
+        assert ("nothing was shown to differ" in text) or text.count(" *") <= 2
+
+
+def test_hosts_that_differ_are_compared_by_their_controls():
+    text = compare(made(), made(session=elsewhere(), seed=1, speed=2.0))
+    assert "app1.cpu: AMD EPYC and another" in text
+    assert "ratio to its own session's control (cell.control)" in text
+    for rate, cpu in list(table(text).values())[1:]:
+        assert float(rate[:4]) == pytest.approx(1, abs=0.02)
+        assert float(cpu[:4]) == pytest.approx(1, abs=0.02)
+    direct = table(compare(made(), made(seed=1, speed=2.0)))["a", "c200"]
+    assert float(direct[0][:4]) == pytest.approx(2, abs=0.03)
+
+
+def unknown():
+    session = copy.deepcopy(SESSION)
+    del session["fingerprint"]
+    return session
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ((SESSION, None), (elsewhere(), 9.0), "app1.cpu: AMD EPYC and another"),
+        ((SESSION, 9.0), (elsewhere(), None), "app1.cpu: AMD EPYC and another"),
+        ((SESSION, 9.0), (unknown(), None), "has no fingerprint of its hosts"),
+        ((None, None), (None, None), "has no fingerprint of its hosts"),
+    ],
+)
+def test_without_a_control_hosts_that_differ_are_not_compared(first, second, why):
+    sides = []
+    for session, control in (first, second):
+        side = made(session=session or SESSION, control=control)
+        side.session = session
+        sides.append(side)
+    with pytest.raises(BadInput, match="has no control") as told:
+        compare(*sides)
+    assert why in told.value.wrong
+
+
+def test_what_differs_besides_the_hosts_is_told_and_hinders_nothing():
+    other = copy.deepcopy(SESSION)
+    other["fingerprint"]["controller"]["revision"] = "ffff"
+    text = compare(made(), made(session=other))
+    assert "controller's revision: ab2dd3c and ffff" in text
+    assert "control (cell.control)" not in text
+
+
+def test_loads_that_are_the_same_only_in_name_are_left_out():
+    other = about(MODES, [CLOSED | {"concurrency": 100}])
+    with pytest.raises(BadInput, match="no cell with a result of the same load"):
+        compare(made(), made(session=other))
+    both = [SMALL | {"name": "c5"}, CLOSED]
+    changed = [SMALL | {"name": "c5", "delay": 0.2}, CLOSED]
+    found = table(compare(made(session=about(MODES, both)), made(session=about(MODES, changed))))
+    assert {load for _, load in found} == {"load", "c200"}
+
+
+def test_few_rounds_have_no_interval_and_failures_are_told():
+    few = about(MODES, rounds=3)
+    text = compare(made(session=few), made([Mode("a"), Mode("b", failed=2)], session=few))
+    assert "(no interval, 3 pairs)" in text
+    assert "0 and 6" in text
+    assert "not ranked in made: b, 6 of 6,000 requests failed (rounds 1 to 3)" in text
+
+
+def test_the_command_prints_the_table_and_names_damage(tmp_path, capsys):
+    first, second = (little(tmp_path / name) for name in ("one", "two"))
+    assert main(["compare", str(first), str(second)]) == 0
+    assert "two as a ratio to one" in capsys.readouterr().out
+    (second / ".x.tmp").write_text("")
+    assert main(["compare", str(first), str(second)]) == 1
+    out, err = capsys.readouterr()
+    assert "uwsgi_gevent  " in out
+    assert "half-written" in err
+    assert main(["compare", str(first), str(tmp_path / "nowhere")]) == 2
+
+
+def test_the_report_command_says_the_verdict_and_where_it_is(tmp_path, capsys):
+    session, out = little(tmp_path / "one"), tmp_path / "out"
+    assert main(["report", str(session), "--out", str(out)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("Run uwsgi_gevent: ")
+    assert told[-2:] == [str(out / "report.html"), str(out / "report.md")]
+    assert not (session / "report.html").exists()
+    (tmp_path / "empty").mkdir()
+    assert main(["report", str(tmp_path / "empty")]) == 2
+    (tmp_path / "file").write_text("")
+    assert main(["report", str(session), "--out", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.count("  type:  ") == 2
+
+
+def test_list_names_the_plan_where_there_is_one(tmp_path, capsys):
+    results = tmp_path / "results"
+    for name in ("1", "2", "3"):
+        write(results / name, about(MODES[:1], [SMALL], 1), MODES[:1])
+    (results / "2" / "session.json").unlink()
+    assert main(["list", str(results)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["session", "results", "damaged", "plan", "servers"]
+    assert [row[3] for row in rows[1:]] == ["quick", "-", "quick"]
+    (results / "3" / "session.json").write_text(json.dumps({"schema": 9}))
+    assert main(["list", str(results)]) == 1
+    assert "session.json" in capsys.readouterr().err

@@ -1,0 +1,118 @@
+"""Plans: what is shipped can be read, and nonsense is refused with its line."""
+
+import pytest
+import yaml
+
+from bench.errors import BadInput
+from bench.plan import SHIPPED, plan_path, read_plan
+
+ROLES = SHIPPED.parents[1] / "roles"
+MODES = yaml.safe_load((ROLES / "server_mode/vars/main.yml").read_text())["server_mode_table"]
+
+GOOD = """\
+title: Which one?
+cells:
+  - {server: uwsgi_gevent}
+  - {name: small, server: uwsgi_sync, switches: {app_workers: 1}}
+loads:
+  - {name: c20, requests: 40, concurrency: 20, delay: 1, path: /}
+  - {name: r20, kind: open, rate: 20, seconds: 5, path: /}
+"""
+
+
+@pytest.fixture
+def plan(tmp_path):
+    def read(text):
+        path = tmp_path / "mine.yml"
+        path.write_text(text)
+        return read_plan(path, MODES)
+
+    return read
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yml")), ids=lambda path: path.stem)
+def test_what_is_shipped_is_a_plan(path):
+    plan = read_plan(plan_path(path.stem), MODES)
+    assert plan["name"] == path.stem
+    assert [cell["duplicate_of"] for cell in plan["cells"]][-1] == plan["duplicate"]
+
+
+def test_the_tutorials_plan_has_every_row_of_its_table():
+    cells = read_plan(plan_path("tutorial"), MODES)["cells"]
+    published = [cell["published"] for cell in cells if cell["published"]]
+    assert published == [0.99, 124.69, 114.05, 148.95, 112.11, 157.67, 151.93, 1.50, 3.18]
+
+
+def test_what_a_plan_leaves_out_is_filled_in(plan):
+    whole = plan(GOOD)
+    assert (whole["rounds"], whole["least_rounds"], whole["decides"]) == (10, 6, "c20")
+    assert [cell["name"] for cell in whole["cells"]] == [
+        "uwsgi_gevent",
+        "small",
+        "uwsgi_gevent-again",
+    ]
+    assert whole["cells"][1]["loads"] == ["c20", "r20"]
+    assert whole["loads"][0]["kind"] == "closed"
+    assert whole["loads"][1]["engine"] == "h2load"
+
+
+WRONG = {
+    "a mode there is not": ("server: uwsgi_gevent", "server: uwsgi_gvent", 3, "uwsgi_gevent"),
+    "a misspelt key": ("concurrency: 20", "concurency: 20", 6, "concurrency"),
+    "two cells of a name": ("name: small", "name: uwsgi_gevent", 4, "a name for each"),
+    "fewer requests than clients": ("requests: 40", "requests: 10", 6, "20 or more"),
+    "a load without a path": (", path: /}\n  - {name: r20", "}\n  - {name: r20", 6, "path"),
+    "a rate h2load cannot keep": ("rate: 20", "rate: 1001", 7, "multiple of 10"),
+    "no kind of load": ("kind: open", "kind: opened", 7, "closed, open, search"),
+    "an open load of ab": ("kind: open,", "kind: open, engine: ab,", 7, "h2load"),
+    "a load that decides nothing": ("title: Which one?", "decides: c30", 1, "c20"),
+    "a duplicate of nothing": ("title: Which one?", "duplicate: smal", 1, "small"),
+    "rounds in words": ("title: Which one?", "title: Which?\nrounds: ten", 2, "how often"),
+    "a server among the switches": ("app_workers: 1", "server: x", 4, "server: MODE"),
+    "a load nobody defined": (
+        "server: uwsgi_gevent}",
+        "server: uwsgi_gevent, loads: [c21]}",
+        3,
+        "c20",
+    ),
+    "a key twice": ("title: Which one?", "rounds: 1\nrounds: 2", 2, "each key once"),
+    "no list of cells": (
+        GOOD[GOOD.index("\n  - ") : GOOD.index("\nloads")],
+        " 5",
+        2,
+        "a list",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_nonsense_is_refused_with_its_line(plan, name):
+    before, after, line, valid = WRONG[name]
+    assert before in GOOD
+    text = GOOD.replace(before, after)
+    if "title:" not in text:
+        text = text.replace("loads:\n", "title: Which one?\nloads:\n")
+    with pytest.raises(BadInput) as raised:
+        plan(text)
+    assert f"mine.yml, line {line}: " in str(raised.value)
+    assert valid in f"{raised.value.valid} {raised.value.type}"
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "cells: [", "just words"])
+def test_what_is_no_plan_at_all_is_refused(plan, text):
+    with pytest.raises(BadInput):
+        plan(text)
+
+
+def test_a_search_needs_a_range_and_an_objective_that_can_be_met(plan):
+    search = "  - {name: most, kind: search, objective: %s, from: %s, to: %s, delay: 1, path: /}\n"
+    assert plan(GOOD + search % (1.5, 20, 200))["loads"][2]["seconds"] == 10
+    for values in ((1.0, 20, 200), (1.5, 200, 20), (1.5, 25, 200)):
+        with pytest.raises(BadInput, match="line 8: load most"):
+            plan(GOOD + search % values)
+
+
+def test_a_plan_that_is_nowhere_is_refused_with_ours():
+    with pytest.raises(BadInput, match="no plan qick") as raised:
+        plan_path("qick")
+    assert "quick" in raised.value.valid

@@ -1,0 +1,115 @@
+"""An experiment's steps: shuffled, in rounds, and going on after any interruption."""
+
+import json
+
+import pytest
+
+from bench import schedule
+from bench.errors import BadInput
+from bench.plan import read_plan
+from bench.store import publish
+
+PLAN = """\
+title: Which one?
+rounds: 2
+cells: [{server: a}, {server: b}, {server: c, loads: [one]}]
+loads:
+  - {name: one, requests: 40, concurrency: 20, delay: 1, path: /}
+  - {name: two, kind: open, rate: 20, seconds: 5, path: /}
+"""
+ABOUT = {"command": "ansible-playbook ...", "before": {"server": "a"}, "fingerprint": {}}
+
+
+@pytest.fixture
+def plan(tmp_path):
+    path = tmp_path / "mine.yml"
+    path.write_text(PLAN)
+    return read_plan(path)
+
+
+@pytest.fixture
+def session(tmp_path, plan):
+    schedule.begin(tmp_path / "s", plan, ABOUT)
+    return tmp_path / "s"
+
+
+def measured(session, step, load):
+    name = f"{step['round']:02d}.{step['cell']}.{load['name']}.{load['engine']}.json"
+    publish(session / name, b"{}")
+
+
+def walked(session):
+    """Do all steps; return (round, cell, loads) of each."""
+    steps = []
+    while "cell" in (step := schedule.upcoming(session)):
+        steps.append((step["round"], step["cell"], [load["name"] for load in step["loads"]]))
+        for load in step["loads"]:
+            measured(session, step, load)
+    return steps, step["why"]
+
+
+def test_every_round_has_every_cell_in_an_order_of_its_own(session, plan):
+    steps, why = walked(session)
+    assert sorted(steps) == sorted(
+        (number, cell, ["one"] if cell == "c" else ["one", "two"])
+        for number in (1, 2)
+        for cell in ("a", "b", "c", "a-again")
+    )
+    assert [number for number, _, _ in steps] == [1] * 4 + [2] * 4
+    assert why == "all 2 rounds are measured"
+    orders = {
+        tuple(cell["name"] for cell in schedule.order(plan | {"seed": seed}, 1))
+        for seed in range(9)
+    }
+    assert len(orders) > 1
+
+
+def test_what_was_interrupted_goes_on_with_what_is_missing(session, plan):
+    step = schedule.upcoming(session)
+    while len(step["loads"]) < 2:
+        measured(session, step, step["loads"][0])
+        step = schedule.upcoming(session)
+    measured(session, step, step["loads"][0])
+    again = schedule.upcoming(session)
+    assert (again["cell"], again["round"]) == (step["cell"], step["round"])
+    assert [load["name"] for load in again["loads"]] == ["two"]
+    assert schedule.begin(session, plan, ABOUT) is False
+
+
+def test_another_plan_does_not_go_on_with_a_session(session, plan):
+    with pytest.raises(BadInput, match=r"another plan \(rounds differ"):
+        schedule.begin(session, plan | {"rounds": 3}, ABOUT)
+    with pytest.raises(BadInput, match="other cells differ"):
+        schedule.begin(session, plan | {"cells": plan["cells"][:2]}, ABOUT)
+    moved = [cell | {"line": cell["line"] + 1} for cell in plan["cells"]]
+    assert schedule.begin(session, plan | {"cells": moved}, ABOUT) is False
+
+
+def test_a_cell_that_cannot_be_deployed_is_not_tried_again(session):
+    schedule.refuse(session, "b", 1, "the gate said no")
+    steps, _ = walked(session)
+    assert "b" not in {cell for _, cell, _ in steps}
+    assert json.loads((session / "b.refused.json").read_text())["why"] == "the gate said no"
+
+
+def test_an_open_load_says_how_many_requests_it_has(session):
+    step = schedule.upcoming(session)
+    while len(step["loads"]) < 2:
+        measured(session, step, step["loads"][0])
+        step = schedule.upcoming(session)
+    assert step["loads"][1]["requests"] == step["loads"][1]["concurrency"] == 100
+
+
+def test_the_time_left_is_told_once_it_is_known(session):
+    step = schedule.upcoming(session)
+    assert step["label"] == f"{step['cell']}, round 1 of 2, 1 of 8"
+    for _ in range(2):
+        for load in step["loads"]:
+            measured(session, step, load)
+        step = schedule.upcoming(session)
+    assert step["label"].endswith("3 of 8; about 1 min left")
+
+
+def test_a_session_without_a_plan_has_no_steps(tmp_path):
+    with pytest.raises(BadInput, match=r"session.json"):
+        schedule.upcoming(tmp_path)
