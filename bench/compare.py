@@ -17,6 +17,7 @@ from bench.verdict import Verdict, judge
 from bench.words import times
 
 _MOST = 6  # differences of the hosts that are told
+_PASSING = ("clock",)  # what a fingerprint says of the moment, not of the host
 # What has to be the same for a load to be the same, by its kind.
 _SAME = {
     "closed": ("requests", "concurrency", "delay", "path"),
@@ -99,7 +100,13 @@ def _unlike(first: Experiment, second: Experiment) -> list[str]:
 
 
 def _fingerprint(experiment: Experiment, part: str) -> Doc:
-    return ((experiment.session or {}).get("fingerprint") or {}).get(part) or {}
+    found = ((experiment.session or {}).get("fingerprint") or {}).get(part) or {}
+    return {
+        name: {key: value[key] for key in value if key not in _PASSING}
+        if isinstance(value, dict)
+        else value
+        for name, value in found.items()
+    }
 
 
 def _differences(one: Any, other: Any, where: str = "") -> list[str]:

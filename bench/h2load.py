@@ -89,6 +89,11 @@ def measure(
                 f"h2load ran {engine_seconds:.2f} s, its answers span {span:.2f} s: "
                 "something unanswered was waited for"
             )
+        if engine_seconds and span and span > 1.1 * engine_seconds + 0.1:
+            flags.append(
+                f"the answers span {span:.2f} s, h2load ran {engine_seconds:.2f} s: "
+                "several load hosts did not begin together, or their clocks differ"
+            )
     return Measured(
         succeeded=min(len(good), succeeded),
         detail=detail,

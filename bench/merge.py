@@ -1,4 +1,4 @@
-"""A load that several load hosts share: what each of them does, and one report from what all brought back.
+"""A load that several load hosts shared: one report from what all brought back.
 
 A log is merged by putting the rows of all in order of their start: the hosts' clocks have to agree as
 well as the times are to be read. A report keeps the plan of each host and adds up its counts; it is
@@ -7,10 +7,7 @@ finished when the last is. Percentiles are left out: they cannot be added up, an
 
 import re
 from collections.abc import Sequence
-from fractions import Fraction
-from typing import Any
 
-from bench.errors import BadInput
 from bench.measured import wrong_output
 
 _PLAN = re.compile(r"^spawning thread #.*total requests$", re.MULTILINE)
@@ -18,8 +15,6 @@ _FINISHED = re.compile(r"^finished in ([\d.]+)(us|ms|s),", re.MULTILINE)
 _REQUESTS = re.compile(r"^requests: .*$", re.MULTILINE)
 _STATUS = re.compile(r"^status codes: .*$", re.MULTILINE)
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-_STEPS = (10, 25, 125)  # requests a second: h2load keeps the multiples of each
-_RAMP = 100  # connections a second, the same
 
 
 def merged(parts: Sequence[tuple[str, str]]) -> tuple[str, str]:
@@ -75,64 +70,3 @@ def _added(lines: Sequence[str]) -> str:
     number = re.compile(r"\b\d+\b")
     sums = [sum(map(int, column)) for column in zip(*map(number.findall, lines), strict=True)]
     return number.sub(lambda _: str(sums.pop(0)), lines[0])
-
-
-def share(load: dict[str, Any], hosts: int, number: int) -> dict[str, Any]:
-    """Return what load host `number`, from 0, of `hosts` does of a load.
-
-    Each client, with all it asks for, is one host's; a rate is divided into rates h2load keeps. The
-    shares of all hosts add up to the load. Raises BadInput for what cannot be divided so.
-    """
-    if not 0 <= number < hosts:
-        raise BadInput(f"there is no load host {number} of {hosts}", f"0 to {hosts - 1}", "0")
-    if hosts == 1:
-        return dict(load)
-    kind = load.get("kind", "closed")
-    if kind == "search":
-        raise _undivided(
-            load, "a search judges each rate before it chooses the next", "1 load host"
-        )
-    if load.get("engine", "h2load") != "h2load":
-        raise _undivided(load, "reports of ab cannot be added up", "h2load, or 1 load host")
-    if kind == "open":
-        return load | {"rate": _rates(load, hosts)[number]}
-    clients, requests = load["concurrency"], load["requests"]
-    if clients < hosts:
-        raise _undivided(load, f"there are {clients} clients", f"{clients} load hosts at most")
-    # As h2load does it: the first clients have one request more if it does not come out even.
-    each, more = divmod(requests, clients)
-    own = range(number, clients, hosts)
-    part = {"concurrency": len(own), "requests": each * len(own) + sum(at < more for at in own)}
-    if load.get("ramp"):
-        steps = load["ramp"] // _RAMP
-        if steps < hosts or load["ramp"] % _RAMP:
-            valid = f"a multiple of {_RAMP}, at least {hosts * _RAMP}"
-            raise _undivided(load, f"its ramp is {load['ramp']}", valid)
-        part["ramp"] = _parts(steps, hosts)[number] * _RAMP
-    return load | part
-
-
-def _rates(load: dict[str, Any], hosts: int) -> list[int | float]:
-    """Return the rate of each host: the same if h2load keeps that, else as even as it does."""
-    rate, seconds = Fraction(str(load["rate"])), Fraction(str(load["seconds"]))
-    even = rate / hosts
-    if _kept(even) and (even * seconds).denominator == 1:
-        return [int(even) if even.denominator == 1 else float(even)] * hosts
-    for step in _STEPS:
-        if rate % step == 0 and rate // step >= hosts and (step * seconds).denominator == 1:
-            return [part * step for part in _parts(int(rate // step), hosts)]
-    raise _undivided(load, f"its rate is {load['rate']}", f"a multiple of {10 * hosts}")
-
-
-def _kept(rate: Fraction) -> bool:
-    """Return whether h2load keeps a rate: a whole number of connections each 1 to 100 ms."""
-    return any((rate * ms / 1000).denominator == 1 for ms in range(1, 101))
-
-
-def _parts(whole: int, hosts: int) -> list[int]:
-    return [len(range(number, whole, hosts)) for number in range(hosts)]
-
-
-def _undivided(load: dict[str, Any], why: str, valid: str) -> BadInput:
-    wrong = f"the load {load.get('name', '')} cannot be shared by several load hosts: {why}"
-    return BadInput(wrong, valid, "--limit with one load host")

@@ -74,10 +74,11 @@ def plan_path(name: str) -> Path:
     return path
 
 
-def read_plan(path: Path, modes: Collection[str] = ()) -> dict[str, Any]:
+def read_plan(path: Path, modes: Collection[str] = (), load_hosts: int = 1) -> dict[str, Any]:
     """Return the plan in the file, whole; raise BadInput naming the line that is wrong.
 
-    `modes`: the server modes there are; empty where that is not known. Cells have a key more, `line`.
+    `modes`: the server modes there are, empty where that is not known; `load_hosts`: how many hosts share a
+    load. The plan has a key more, `file`, and so have its cells, `line`.
     """
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -86,14 +87,14 @@ def read_plan(path: Path, modes: Collection[str] = ()) -> dict[str, Any]:
         raise BadInput(
             f"cannot read the plan: {said}", "a YAML file", "-e bench_plan=FILE"
         ) from why
-    return _Reader(path, modes).plan(node)
+    return _Reader(path, modes, load_hosts).plan(node)
 
 
 class _Reader:
     """Goes through a plan's YAML nodes, which know their lines."""
 
-    def __init__(self, path: Path, modes: Collection[str]) -> None:
-        self.path, self.modes = path, modes
+    def __init__(self, path: Path, modes: Collection[str], load_hosts: int) -> None:
+        self.path, self.modes, self.load_hosts = path, modes, load_hosts
 
     def wrong(self, node: yaml.Node | None, wrong: str, valid: str, type_: str) -> BadInput:
         line = node.start_mark.line + 1 if node else 1
@@ -102,6 +103,7 @@ class _Reader:
     def plan(self, node: yaml.Node | None) -> dict[str, Any]:
         plan, at = self.mapping(node, TOP, "a plan")
         plan["name"] = self.path.stem
+        plan["file"] = plan["name"] if self.path.parent == SHIPPED else str(self.path)
         loads = list(self.items(at["loads"], self.load))
         cells = list(self.items(at["cells"], self.cell))
         plan["loads"], plan["cells"] = [load for load, _ in loads], [cell for cell, _ in cells]
@@ -115,6 +117,12 @@ class _Reader:
         plan["decides"] = plan["decides"] or names[0]
         plan["duplicate"] = plan["duplicate"] or plan["cells"][0]["name"]
         self.one_of(at.get("decides"), "decides names no load", plan["decides"], names)
+        kinds = {load["name"]: load["kind"] for load in plan["loads"]}
+        if kinds[plan["decides"]] == "open":
+            wrong = f"{plan['decides']} decides, and under an open load every mode that keeps up has the same rate"
+            raise self.wrong(
+                at.get("decides"), wrong, "a closed load, or a search", "decides: LOAD"
+            )
         known = [cell["name"] for cell in plan["cells"]]
         self.one_of(at.get("duplicate"), "duplicate names no cell", plan["duplicate"], known)
         plan["least_rounds"] = min(plan["least_rounds"], plan["rounds"])
@@ -153,7 +161,7 @@ class _Reader:
         if named not in list(KINDS):
             raise self.wrong(kind, f"kind is {named}", ", ".join(KINDS), "kind: open")
         load, at = self.mapping(node, LOAD | KINDS[named], f"a load that is {named}")
-        problem = _nonsense(load)
+        problem = _nonsense(load) or _unshared(load, self.load_hosts)
         if problem:
             key, wrong, valid = problem
             raise self.wrong(
@@ -236,4 +244,23 @@ def _nonsense(load: dict[str, Any]) -> tuple[str, str, str] | None:
             return "from", "from and to are no range", "multiples of 10, from below to"
         if load["objective"] <= load["delay"]:
             return "objective", "no answer can come before its delay", f"above {load['delay']}"
+    return None
+
+
+def _unshared(load: dict[str, Any], hosts: int) -> tuple[str, str, str] | None:
+    """Return what keeps so many load hosts from sharing the load, as _nonsense does."""
+    if hosts == 1:
+        return None
+    if load["kind"] == "search":
+        return "kind", "a search is made by one load host", "one host in the group load"
+    if load["engine"] != "h2load":
+        return "engine", f"{hosts} load hosts cannot share a load of {load['engine']}", "h2load"
+    steps = {"requests": 1, "concurrency": 1, "ramp": 100, "rate": 10}
+    for key, step in steps.items():
+        if (load.get(key) or 0) % (hosts * step):
+            return (
+                key,
+                f"{hosts} load hosts cannot share {key} {load[key]}",
+                f"a multiple of {hosts * step}",
+            )
     return None

@@ -14,6 +14,7 @@ from bench.store import write_result
 
 # What the script `load` leaves on each load host.
 STDOUT, LOG, USED = "stdout", "log", "used.json"
+GENERATOR = ("host", "cpu_seconds", "seconds", "busy", "syn_resent")
 
 
 def record(session: Path, cell_file: Path, parts: list[Path]) -> tuple[Path, str, dict[str, Any]]:
@@ -25,9 +26,7 @@ def record(session: Path, cell_file: Path, parts: list[Path]) -> tuple[Path, str
     cell = read_cell(cell_file)
     used = [_used(part) for part in parts]
     cell["command"] = used[0]["command"]
-    cell["generators"] = [
-        {key: part.get(key) for key in ("host", "cpu_seconds", "seconds", "busy")} for part in used
-    ]
+    cell["generators"] = [{key: part.get(key) for key in GENERATOR} for part in used]
     tried = used[0] if cell.get("kind") == "search" else None
     if tried and tried["best_rate"]:
         cell["rate"] = tried["best_rate"]

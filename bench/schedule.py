@@ -17,7 +17,7 @@ from typing import Any
 from bench.cell import cell_name
 from bench.errors import BadInput
 from bench.experiment import read_experiment
-from bench.store import ABOUT, REFUSED, publish
+from bench.store import ABOUT, LOG, REFUSED, publish
 from bench.verdict import tight_enough
 
 SCHEMA = 3
@@ -26,18 +26,29 @@ SCHEMA = 3
 def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
     """Write down what is going to be measured; return False where this session has begun already.
 
-    `about` has command, before and fingerprint. Raises BadInput where it has begun with another plan.
+    `about` has command, before and fingerprint. Raises BadInput where it has begun with another plan or
+    other options. What an interrupted recording has left there is removed: it will be measured again.
     """
     path = session / ABOUT
     if path.exists():
-        begun = read_about(session)["plan"]
+        told = read_about(session)
+        begun = told["plan"]
         differing = [key for key in plan if key != "cells" and begun.get(key) != plan[key]]
         if differing or _without_lines(begun) != _without_lines(plan):
             raise BadInput(
                 f"{session} was begun with another plan ({', '.join(differing) or 'other cells'} differ)",
                 "the plan it was begun with, to go on with it, or a new session",
-                f"-e bench_plan={begun['name']}, or leave bench_session out",
+                f"-e bench_plan={begun['file']}, or leave bench_session out",
             )
+        if told["command"] != about["command"]:
+            raise BadInput(
+                f"{session} was begun with other options: {told['command']}",
+                "the same, to go on with it, or a new session",
+                f"{told['command']} -e bench_session={session.name}",
+            )
+        for left in [*session.glob(".*.tmp"), *session.glob(f"*{LOG}")]:
+            if not Path(f"{str(left).removesuffix(LOG)}.json").exists():
+                left.unlink()
         return False
     session.mkdir(parents=True, exist_ok=True)
     begun = {"schema": SCHEMA, "started": _now(), **about, "plan": plan}
@@ -59,7 +70,16 @@ def read_about(session: Path) -> dict[str, Any]:
 
 
 def refuse(session: Path, cell: str, number: int, why: str) -> Path:
-    """Write down that a cell could not be deployed; it is not tried again in this session."""
+    """Write down that a cell could not be deployed; it is not tried again in this session.
+
+    Raises BadInput where it was deployed before: then it is not the cell that is to blame.
+    """
+    if any(session.glob(f"??.{cell}.*.json")):
+        raise BadInput(
+            f"{cell} could be deployed before, and not now: {why[-1500:]}",
+            "a stack that is well",
+            "the cause's cure, then the same command again with bench_session",
+        )
     path = session / f"{cell}{REFUSED}"
     doc = {"schema": SCHEMA, "cell": cell, "round": number, "why": why}
     publish(path, (json.dumps(doc, indent=1) + "\n").encode())
@@ -89,7 +109,8 @@ def upcoming(session: Path) -> dict[str, Any]:
         return {"why": f"all {plan['rounds']} rounds are measured"}
     number, cell, loads = left[0]
     whole = number - 1
-    fresh = len(loads) == len(cell["loads"]) and order(plan, number)[0] is cell
+    begins = next(one for one in order(plan, number) if one["name"] not in refused)
+    fresh = len(loads) == len(cell["loads"]) and begins is cell
     if (
         fresh
         and whole >= plan["least_rounds"]

@@ -93,8 +93,12 @@ def differs(ratio: Ratio | None, floor: float | None) -> bool:
     """Return whether a difference is shown: 1 is outside the interval, the estimate beyond the noise."""
     if ratio is None or ratio.low is None or ratio.high is None:
         return False
-    outside = ratio.low > 1 or ratio.high < 1
-    return outside and abs(ratio.estimate - 1) > threshold(floor)
+    return (ratio.low > 1 or ratio.high < 1) and beyond(ratio, floor)
+
+
+def beyond(ratio: Ratio, floor: float | None) -> bool:
+    """Return whether the estimate is further from 1 than the noise: the same either way round."""
+    return abs(math.log(ratio.estimate)) > math.log1p(threshold(floor))
 
 
 def threshold(floor: float | None) -> float:

@@ -19,9 +19,12 @@ def show_plan(args: argparse.Namespace) -> int:
 
 
 def begin(args: argparse.Namespace) -> int:
-    """Begin a session, or go on with it; print its session.json. What it is about comes from standard input."""
-    schedule.begin(args.session, _plan(args), json.load(sys.stdin))
-    print(json.dumps(schedule.read_about(args.session)))
+    """Begin a session, or go on with it; print its session.json, and whether it is resumed.
+
+    What it is about comes from standard input.
+    """
+    begun = schedule.begin(args.session, _plan(args), json.load(sys.stdin))
+    print(json.dumps(schedule.read_about(args.session) | {"resumed": not begun}))
     return 0
 
 
@@ -38,7 +41,8 @@ def refuse(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> dict[str, Any]:
-    return read_plan(plan_path(args.plan), args.modes.split(",") if args.modes else ())
+    modes = args.modes.split(",") if args.modes else ()
+    return read_plan(plan_path(args.plan), modes, max(1, args.load_hosts))
 
 
 def add_commands(commands: Any) -> None:
@@ -51,6 +55,7 @@ def add_commands(commands: Any) -> None:
     for command in (one, two):
         command.add_argument("plan", help="one of ours by its name, or a file")
         command.add_argument("--modes", default="", help="the server modes there are, by commas")
+        command.add_argument("--load-hosts", type=int, default=1, help="how many share a load")
     one = commands.add_parser("next", help="print an experiment's next step")
     one.add_argument("session", type=Path)
     one.set_defaults(run=following)

@@ -70,9 +70,12 @@ def cpu_ms(doc: dict[str, Any]) -> float | None:
 
 
 def memory_kb(doc: dict[str, Any]) -> float | None:
-    """Return the growth of the application's memory in KB a request in flight, None as above."""
+    """Return the growth of the application's memory in KB a request in flight, None as above.
+
+    How many are in flight is known of a closed loop only.
+    """
     hosts = doc["cell"].get("app")
-    if not hosts:
+    if not hosts or doc["cell"].get("kind", "closed") != "closed":
         return None
     grown = sum(host["memory_peak"] - host["memory_before"] for host in hosts)
     return grown / doc["cell"]["concurrency"] / 1000

@@ -8,15 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean, median
 
-from bench.experiment import FIGURES, Cell, Experiment, Load
-from bench.stats import (
-    LEAST_PAIRS,
-    Ratio,
-    differs,
-    noise_floor,
-    paired_ratio,
-    threshold,
-)
+from bench.experiment import FIGURES, Experiment, Load
+from bench.stats import LEAST_PAIRS, Ratio, beyond, differs, noise_floor, paired_ratio
 
 
 @dataclass(frozen=True)
@@ -32,8 +25,8 @@ class Verdict:
     """What an experiment comes to under one load.
 
     ranked    the cells in order, the recommended one first, duplicates left out
-    tied      those of them not shown to differ from the fastest, the fastest included
-    unranked  the others, and why
+    tied      the fastest, and those of them not shown to differ from it nor to be slower than another of these
+    unranked  the others that are measured under this load, and why
     """
 
     experiment: Experiment
@@ -82,7 +75,12 @@ class Verdict:
             return False
         if found.ratio.low is not None:
             return True
-        return abs(found.ratio.estimate - 1) <= threshold(self.floors[figure])
+        return not beyond(found.ratio, self.floors[figure])
+
+    def faster(self, one: str, other: str) -> bool:
+        """Return whether a cell is shown to have a higher rate than another."""
+        found = self.compare(one, other, "rate")
+        return bool(found.shown and found.ratio and found.ratio.estimate > 1)
 
     def _ratio(self, one: str, other: str, figure: str) -> Ratio | None:
         of = self.experiment.figure
@@ -94,7 +92,9 @@ def judge(experiment: Experiment, load: Load | None = None) -> Verdict:
     verdict = Verdict(experiment, load := load or experiment.decides, {})
     names = []
     for cell in experiment.cells:
-        why = _why_not(experiment, cell, load)
+        if load and not cell.meets(load) and not experiment.of(cell.name, load):
+            continue  # by the plan, which measures it under other loads
+        why = _why_not(experiment, cell.name, load)
         if why:
             verdict.unranked[cell.name] = why
         elif not cell.duplicate_of:
@@ -104,7 +104,11 @@ def judge(experiment: Experiment, load: Load | None = None) -> Verdict:
     speed, cpu = (_scores(experiment, names, load, figure) for figure in ("rate", "cpu"))
     by_rate = sorted(names, key=lambda name: -speed[name])
     best = by_rate[0]
-    verdict.tied = [n for n in by_rate if n == best or verdict.near(n, best, "rate")]
+    # The best may be known less well than another, to which some of its equals are no equals.
+    for name in by_rate:
+        equal = name == best or verdict.near(name, best, "rate")
+        if equal and not any(verdict.faster(other, name) for other in verdict.tied):
+            verdict.tied.append(name)
     cheap_first = sorted(verdict.tied, key=lambda name: cpu.get(name, float("inf")))
     verdict.ranked = cheap_first + [name for name in by_rate if name not in verdict.tied]
     return verdict
@@ -142,18 +146,21 @@ def _known_figures(experiment: Experiment, verdict: Verdict) -> list[str]:
     ]
 
 
-def _why_not(experiment: Experiment, described: Cell, load: Load | None) -> str | None:
-    """Return why a cell is not ranked, as a sentence's end; None if it is."""
-    cell = described.name
+def _why_not(experiment: Experiment, cell: str, load: Load | None) -> str | None:
+    """Return why a cell is not ranked, in a few words; None if it is."""
     if cell in experiment.refused:
         return "could not be deployed"
     runs = experiment.of(cell, load)
     if not runs or load is None:
-        what = "has no result" if load is None or described.meets(load) else "is not measured"
-        return f"{what} under the load {load.name if load else 'that decides'}"
+        return f"no result{f' under the load {load.name}' if load else ''}"
     if not experiment.figure("rate", cell, load):
         held = "no rate held within the objective" if load.kind == "search" else "nothing was timed"
         return f"{held} (load {load.name})"
+    missed = [
+        n for n, run in runs.items() if load.kind == "search" and not run.doc.get("best_rate")
+    ]
+    if missed:
+        return f"no rate held within the objective ({in_rounds(missed)})"
     limited = {n: run.doc["generator_limited"] for n, run in runs.items() if _limited(run.doc)}
     if limited:
         why = next(iter(limited.values()))

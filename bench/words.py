@@ -15,7 +15,7 @@ def in_words(experiment: Experiment, verdict: Verdict | None = None) -> list[str
     told = [headline(verdict)]
     if verdict.recommended:
         told += [_throughput(verdict), _cpu(verdict), _not_shown(verdict), _floor(verdict)]
-    told += [_unranked(verdict), _rounds(experiment)]
+    told += [_unranked(verdict), _releases(experiment), _rounds(experiment)]
     return [sentence for sentence in told if sentence]
 
 
@@ -153,8 +153,23 @@ def _floor(verdict: Verdict) -> str:
 
 
 def _unranked(verdict: Verdict) -> str:
-    told = [f"{name}: {why}" for name, why in verdict.unranked.items()]
+    alike: dict[str, list[str]] = {}
+    for name, why in verdict.unranked.items():
+        alike.setdefault(why, []).append(name)
+    told = [f"{listed(names)} ({why})" for why, names in alike.items()]
     return f"Not ranked: {'; '.join(told)}." if told else ""
+
+
+def _releases(experiment: Experiment) -> str:
+    facts = [
+        run.doc["cell"].get("facts") or {}
+        for runs in experiment.runs.values()
+        for run in runs.values()
+    ]
+    found = sorted({str(fact["release"]) for fact in facts if fact.get("release")})
+    if len(found) < 2:
+        return ""
+    return f"Mind: the application was not the same all the time, but releases {listed(found)}."
 
 
 def _rounds(experiment: Experiment) -> str:

@@ -73,7 +73,7 @@ def _colours(experiment: Experiment, ranked: list[str]) -> dict[str, str]:
 
     A duplicate looks like the cell it is a duplicate of, but dashed.
     """
-    own = [cell.name for cell in experiment.cells if not cell.duplicate_of]
+    own = list(dict.fromkeys([*ranked, *(c.name for c in experiment.cells if not c.duplicate_of)]))
     colours = {
         name: f"c{place % COLOURS}{' lap' if place >= COLOURS else ''}"
         for place, name in enumerate(own)
@@ -81,7 +81,7 @@ def _colours(experiment: Experiment, ranked: list[str]) -> dict[str, str]:
     for cell in experiment.cells:
         if cell.duplicate_of:
             colours[cell.name] = f"{colours.get(cell.duplicate_of, 'c9')} twin"
-    return {name: colours[name] for name in dict.fromkeys([*ranked, *colours])}
+    return colours
 
 
 def _pools(experiment: Experiment, load: Load) -> Pools:

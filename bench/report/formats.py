@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 from bench.experiment import Load
 from bench.report.clean import clean
 from bench.report.tables import Latency
+from bench.words import listed
 
 NONE = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -92,6 +93,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "seconds": seconds,
     "multiple": multiple,
     "interval": interval,
+    "listed": listed,
     "mean_load": mean_load,
     "switches": switches,
     "size": size,

@@ -7,6 +7,7 @@ from typing import Any
 from bench.experiment import Experiment
 from bench.report.formats import NONE, fixed, interval, mean_load, multiple, seconds
 from bench.report.tables import Row, Table
+from bench.words import listed
 
 _MARKS = re.compile(r"([\\`*\[\]|<>~])")
 _HEAD = (
@@ -63,11 +64,13 @@ def _table(table: Table) -> list[str]:
     ]
     kept = [[row[place] for place in known] for row in rows]
     lines = [f"## {_text(table.load.name)}: {_text(mean_load(table.load))}", ""]
-    lines += _rows([_HEAD[place] for place in known], kept)
+    lines += _rows([_HEAD[place] for place in known], kept) if rows else []
     told = [
         f"- {_text(row.cell.name)}: not ranked, {_text(row.why)}" for row in table.rows if row.why
     ]
     told += [f"- {_text(note)}" for note in table.notes]
+    if table.missing:
+        told.append(f"- no result: {_text(listed(table.missing))}")
     return lines + (["", *told] if told else [])
 
 
@@ -85,7 +88,7 @@ def _row(row: Row) -> tuple[str, ...]:
         fixed(row.rate),
         fixed(row.within, 0),
         *percentiles,
-        f"{fixed(row.failed, 0)} of {fixed(row.asked, 0)}",
+        f"{fixed(row.failed, 0)} of {fixed(row.asked, 0)}" if row.asked else NONE,
         fixed(row.cpu, 2),
         fixed(row.memory, 0),
         fixed(row.threads, 0),

@@ -133,7 +133,8 @@ class Frame:
         for value, name in named:
             x = self.x(value)
             svg.line(x, self.y.start, x, self.y.start + 3, "axis")
-            svg.text(x, self.y.start + 13, name, "tick", "middle")
+            edge = x > self.x.end - 6
+            svg.text(x, self.y.start + 13, name, "tick", "end" if edge else "middle")
         svg.line(self.x.start, self.y.start, self.x.end, self.y.start, "axis")
         svg.text(self.x.end, self.y.start + 26, x_title, "title", "end")
         svg.text(2, self.y.end - 8, y_title, "title")

@@ -56,6 +56,7 @@ class Table:
     rows: list[Row]
     notes: list[str]
     first: bool  # of the load that decides
+    missing: list[str] = field(default_factory=list)  # cells that have no result yet
 
     @property
     def within(self) -> bool:
@@ -74,7 +75,9 @@ def table(experiment: Experiment, load: Load, verdict: Verdict, pools: Mapping[s
     search = next((found for found in experiment.loads if found.kind == "search"), None)
     found = Table(load, [], [], load is experiment.decides)
     for name in order:
-        if not cells[name].meets(load) and not experiment.of(name, load):
+        if not experiment.of(name, load) and name not in experiment.refused:
+            if cells[name].meets(load):
+                found.missing.append(name)
             continue
         row = _row(experiment, cells[name], load, verdict, pools.get(name))
         row.within = _middle(_docs(experiment, name, search), lambda doc: doc.get("best_rate"))
@@ -203,4 +206,5 @@ def _each(doc: dict) -> float | None:
         for use in doc["cell"].get("app") or []
         for key in ("memory_before", "memory_peak")
     )
-    return memory_kb(doc) if known and doc["cell"].get("concurrency") else None
+    grown = memory_kb(doc) if known and doc["cell"].get("concurrency") else None
+    return grown if grown is not None and grown > 0 else None

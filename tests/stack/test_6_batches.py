@@ -1,5 +1,7 @@
 """Several application hosts: a change goes to one of them first, and the first that fails stops it everywhere."""
 
+import json
+
 import pytest
 
 from bench.clients import Clients
@@ -25,9 +27,10 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two(labs, source, tmp_path_factory):
-    """Two application hosts, on the first of which nginx is, and nothing else."""
+    """Two application hosts, which are the load hosts too; on the first of them is nginx, and nothing else."""
     variables = {"app_name": "hello", "app_source": str(source), "app_module": "hello:app"}
-    groups = {"app": {"app1": 11, "app2": 12}, "proxy": {"app1": 11}}
+    both = {"app1": 11, "app2": 12}
+    groups = {"app": both, "proxy": {"app1": 11}, "load": both}
     path = other_inventory.write(tmp_path_factory.mktemp("inventory") / "two", groups, variables)
     yield from boot(Lab(path, labs[1].name, labs[1].prefix))
 
@@ -54,6 +57,33 @@ def test_change_on_two_hosts(two, source):
     assert _seen(two) == {"secondapp1", "secondapp2"}
     # One host first, then the other.
     assert run.output.count("PLAY [Run the instance]") == 2, run.output
+
+
+def test_two_load_hosts_share_a_load(two, tmp_path):
+    load = {
+        "name": "few",
+        "engine": "h2load",
+        "requests": 60,
+        "concurrency": 20,
+        "delay": 0,
+        "path": "/healthz",
+    }
+    chosen = {"benchmark_results": str(tmp_path), "benchmark_session": "s1"}
+    run = two.play(
+        "playbooks/measure.yml", "-e", json.dumps(chosen | {"benchmark_workloads": [load]})
+    )
+    assert run.code == 0, run.output
+    doc = json.loads((tmp_path / "s1" / "01.uwsgi_gevent.few.h2load.json").read_text())
+    assert (doc["counts"]["succeeded"], doc["counts"]["failed"], doc["flags"]) == (60, 0, [])
+    assert [used["host"] for used in doc["cell"]["generators"]] == ["app1", "app2"]
+    assert [used["host"] for used in doc["cell"]["app"]] == ["app1", "app2"]
+    assert doc["cell"]["served"] == {"200": 60}
+    odd = load | {"requests": 61}
+    run = two.play(
+        "playbooks/measure.yml", "-e", json.dumps(chosen | {"benchmark_workloads": [odd]})
+    )
+    assert run.code != 0, run.output
+    assert "requests 61, and 2 load hosts cannot share that" in run.output, run.output
 
 
 def test_first_host_that_fails_stops_it_and_those_before_are_put_back(two, source):

@@ -105,3 +105,9 @@ def finished(process: subprocess.Popen[str], outdir: Path) -> tuple[dict[str, An
 def put(spec: dict[str, Any], outdir: Path) -> tuple[dict[str, Any], str, str]:
     """Run `load`, and return the same."""
     return finished(start_load(spec, outdir), outdir)
+
+
+def asking(port: int) -> int:
+    """Return how many connections to a port nobody has answered yet."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return sum(line[2].endswith(f":{port:04X}") and line[3] == "02" for line in lines)

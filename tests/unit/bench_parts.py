@@ -8,6 +8,7 @@ USED = {
     "seconds": 1.0,
     "cpu_seconds": 0.1,
     "busy": 0.5,
+    "syn_resent": 0,
     "ended": None,
     "lag": None,
     "rates": None,

@@ -9,6 +9,7 @@ import pytest
 from bench_parts import USED, left
 
 from bench.__main__ import main
+from bench.record import GENERATOR
 
 DATA = Path(__file__).parent / "data"
 CELL = {
@@ -51,7 +52,7 @@ def test_record_stores_the_result_and_the_raw_log(session, capsys):
     assert capsys.readouterr().out.startswith(str(session / f"{NAME}.json"))
     doc = json.loads((session / f"{NAME}.json").read_text())
     assert doc["schema"] == 3
-    generator = {key: USED[key] for key in ("host", "cpu_seconds", "seconds", "busy")}
+    generator = {key: USED[key] for key in GENERATOR}
     assert doc["cell"] == CELL | {"generators": [generator]}
     assert doc["counts"]["succeeded"] == 20
     assert doc["ceiling"]["requests_per_second"] == pytest.approx(50)

@@ -96,6 +96,7 @@ def test_without_a_control_hosts_that_differ_are_not_compared(first, second, why
 def test_what_differs_besides_the_hosts_is_told_and_hinders_nothing():
     other = copy.deepcopy(SESSION)
     other["fingerprint"]["controller"]["revision"] = "ffff"
+    other["fingerprint"]["hosts"]["app1"]["clock"] = True
     text = compare(made(), made(session=other))
     assert "controller's revision: ab2dd3c and ffff" in text
     assert "control (cell.control)" not in text

@@ -1,15 +1,12 @@
-"""A load that several hosts share: divided without losing any of it, and put together again."""
+"""A load that several hosts share: put together again without losing any of it."""
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import pytest
-from bench_hosts import script
 
 from bench import h2load
 from bench.errors import BadInput
-from bench.merge import merged, share
+from bench.merge import merged
 from bench.result import build_result
 
 CLOSED = {
@@ -114,91 +111,3 @@ def test_what_is_not_h2loads_is_refused(parts):
 def test_a_row_that_is_none_is_found_where_rows_are_read():
     with pytest.raises(BadInput, match="no row"):
         h2load.measure(*merged([ONE, (OTHER[0], "what\n")]), 1500, 150, 0.5)
-
-
-def shares(load, hosts):
-    return [share(load, hosts, number) for number in range(hosts)]
-
-
-@pytest.mark.parametrize("hosts", [1, 2, 3, 7, 200])
-@pytest.mark.parametrize("requests", [200, 1999, 2000, 2133])
-def test_nothing_of_a_closed_load_is_lost(hosts, requests):
-    parts = shares(CLOSED | {"requests": requests}, hosts)
-    assert sum(part["requests"] for part in parts) == requests
-    clients = [part["concurrency"] for part in parts]
-    assert sum(clients) == 200
-    assert max(clients) - min(clients) <= 1
-    for (
-        part
-    ) in parts:  # each client has as many requests as it had, or is one of those with one more
-        least, most = (
-            part["concurrency"] * each for each in (requests // 200, -(-requests // 200))
-        )
-        assert least <= part["requests"] <= most
-        assert (part["name"], part["kind"]) == ("c200", "closed")
-
-
-def test_a_ramp_is_shared_too():
-    load = CLOSED | {"requests": 30_000, "concurrency": 10_000, "ramp": 1000}
-    assert [part["ramp"] for part in shares(load, 3)] == [400, 300, 300]
-    with pytest.raises(BadInput, match="ramp"):
-        share(load | {"ramp": 100}, 2, 0)
-    assert "ramp" not in share(CLOSED, 2, 0)
-
-
-@pytest.mark.parametrize(
-    ("rate", "hosts", "expected"),
-    [
-        (100, 2, [50, 50]),
-        (100, 3, [40, 30, 30]),
-        (150, 4, [37.5] * 4),
-        (250, 2, [125, 125]),
-        (75, 3, [25, 25, 25]),
-        (20, 2, [10, 10]),
-    ],
-)
-def test_a_rate_is_divided_into_rates_that_are_kept(rate, hosts, expected):
-    parts = shares(OPEN | {"rate": rate}, hosts)
-    assert [part["rate"] for part in parts] == expected
-    for part in parts:
-        script("load").pace(part["rate"])
-        assert (part["rate"] * part["seconds"]) % 1 == 0
-
-
-def test_every_rate_is_divided_whole_into_what_the_load_host_takes_or_refused():
-    pace, refused = script("load").pace, []
-    for rate in (*range(10, 400, 10), 25, 75, 125, 375):
-        for hosts in (2, 3, 4):
-            try:
-                parts = shares(OPEN | {"rate": rate}, hosts)
-            except BadInput:
-                refused.append((rate, hosts))
-                continue
-            assert sum(Fraction(str(part["rate"])) for part in parts) == rate
-            for part in parts:
-                pace(part["rate"])
-    assert refused == [
-        *((10, 2), (10, 3), (10, 4), (20, 3), (20, 4), (30, 4)),
-        *((25, 3), (25, 4), (75, 4)),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("load", "hosts", "number", "why"),
-    [
-        (OPEN | {"rate": 10}, 2, 0, "its rate is 10"),
-        (OPEN | {"rate": 125, "seconds": 0.1}, 2, 0, "rate is 125"),
-        (CLOSED | {"concurrency": 1}, 2, 0, "1 clients"),
-        (CLOSED | {"engine": "ab"}, 2, 0, "ab"),
-        ({"name": "most", "kind": "search", "from": 50, "to": 400}, 2, 0, "search"),
-        (CLOSED, 2, 2, "no load host 2 of 2"),
-    ],
-)
-def test_what_cannot_be_divided_is_refused(load, hosts, number, why):
-    with pytest.raises(BadInput, match=why):
-        share(load, hosts, number)
-
-
-def test_one_host_does_all_of_it():
-    load = {"kind": "search", "engine": "h2load", "from": 50, "to": 400}
-    assert share(load, 1, 0) == load

@@ -112,6 +112,31 @@ def test_a_search_needs_a_range_and_an_objective_that_can_be_met(plan):
             plan(GOOD + search % values)
 
 
+def test_an_open_load_decides_nothing(plan):
+    with pytest.raises(BadInput, match="line 1: r20 decides"):
+        plan("decides: r20\n" + GOOD)
+
+
+def test_what_load_hosts_cannot_share_is_refused(tmp_path):
+    search = (
+        "  - {name: most, kind: search, objective: 1.5, from: 20, to: 200, delay: 1, path: /}\n"
+    )
+    path = tmp_path / "mine.yml"
+    path.write_text(GOOD)
+    assert read_plan(path, MODES, 2)["loads"][0]["requests"] == 40
+    with pytest.raises(BadInput, match="line 6: load c20: 3 load hosts cannot share requests 40"):
+        read_plan(path, MODES, 3)
+    path.write_text(GOOD.replace("rate: 20", "rate: 30"))
+    with pytest.raises(BadInput, match="line 7: load r20: 2 load hosts cannot share rate 30"):
+        read_plan(path, MODES, 2)
+    path.write_text(GOOD.replace("requests: 40", "engine: ab, requests: 40"))
+    with pytest.raises(BadInput, match="cannot share a load of ab"):
+        read_plan(path, MODES, 2)
+    path.write_text(GOOD + search)
+    with pytest.raises(BadInput, match="line 8: load most: a search is made by one"):
+        read_plan(path, MODES, 2)
+
+
 def test_a_plan_that_is_nowhere_is_refused_with_ours():
     with pytest.raises(BadInput, match="no plan qick") as raised:
         plan_path("qick")

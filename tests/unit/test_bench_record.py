@@ -70,6 +70,10 @@ def test_requests_that_were_begun_late_are_no_fault_of_the_server(tmp_path, stor
     assert "begun 0.06 s late" in doc["generator_limited"]
     assert doc["lag"] == lag
     assert doc["ceiling"]["requests_per_second"] == 10
+    # Of a connection that nobody answered for a second, it is.
+    late = opened(tmp_path / "load1", 10, 2, lag=lag, syn_resent=1)
+    doc = stored([late], requests=20, concurrency=20, rate=10, kind="open", round=2)
+    assert doc["generator_limited"] is None
 
 
 def test_a_static_answer_that_came_no_faster_is_the_limit(tmp_path, stored):
@@ -96,6 +100,15 @@ def test_hosts_that_shared_a_load_are_one_result(tmp_path, stored):
     assert doc["latency"]["samples"] == 40
 
 
+def test_load_hosts_that_did_not_begin_together_are_told(tmp_path, stored):
+    parts = [part(tmp_path / "load1"), part(tmp_path / "load2")]
+    rows = [line.split("\t", 1) for line in (parts[1] / "log").read_text().splitlines()]
+    late = "".join(f"{int(start) + 3_000_000}\t{rest}\n" for start, rest in rows)
+    (parts[1] / "log").write_text(late)
+    (flag,) = stored(parts, requests=40, concurrency=10)["flags"]
+    assert "did not begin together" in flag
+
+
 def test_a_search_is_what_its_best_try_was(tmp_path, stored):
     rates = [
         {"rate": 30, "p99": 1.9, "failed": 0, "held": False},
@@ -107,6 +120,27 @@ def test_a_search_is_what_its_best_try_was(tmp_path, stored):
     none = [rates[0] | {"rate": 20}]
     doc = stored([opened(tmp_path / "a", 20, 2, rates=none, best_rate=None)], round=2, **search)
     assert (doc["best_rate"], doc["cell"]["rate"]) == (None, 20)
+
+
+def test_a_search_that_the_generator_ended_says_nothing_of_the_server(tmp_path, stored):
+    late = {"p50": 0.2, "p99": 0.9, "max": 1.0}
+    tried = {"failed": 0, "p99": 1.9, "held": False, "lag": late, "share": 0.3, "syn_resent": 0}
+    good = {"rate": 20, "p99": 0.1, "failed": 0, "held": True}
+    search = {"kind": "search", "seconds": 2, "objective": 1.0, "requests": 1, "concurrency": 1}
+    causes = {
+        "at 30/s, 1 % of the requests": {"lag": late},
+        "at 30/s, h2load on the load host used 95%": {"lag": None, "share": 0.95},
+    }
+    for number, (says, cause) in enumerate(causes.items(), 1):
+        rates = [tried | {"rate": 30} | cause, good, tried | {"rate": 40}]
+        part = opened(tmp_path / "a", 20, 2, rates=rates, best_rate=20)
+        assert says in stored([part], round=number, **search)["generator_limited"]
+    rates = [tried | {"rate": 30, "lag": None}, good, tried | {"rate": 40}]
+    part = opened(tmp_path / "a", 20, 2, rates=rates, best_rate=20)
+    assert stored([part], round=3, **search)["generator_limited"] is None
+    ended = "the engine was ended after 600 s"
+    part = opened(tmp_path / "a", 20, 2, rates=rates, best_rate=20, ended=ended)
+    assert ended in stored([part], round=4, **search)["generator_limited"]
 
 
 def test_a_part_that_lacks_something_is_refused(tmp_path, stored):

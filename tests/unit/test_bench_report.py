@@ -106,6 +106,14 @@ def test_figures_stand_beside_their_limit_and_the_tutorials(session):
     assert "| 1 | uwsgi_gevent |" in text
 
 
+def test_cells_without_a_result_are_named_below_the_table(session):
+    for path in session.glob("*.gunicorn_sync.c5.*"):
+        path.unlink()
+    html, text = render(read_experiment(session))
+    assert "No result: gunicorn_sync." in html
+    assert "- no result: gunicorn_sync" in text
+
+
 def test_links_lead_to_the_files_that_are_there(session, tmp_path):
     out = tmp_path / "elsewhere" / "deep"
     for place in (session, out):

@@ -92,6 +92,33 @@ def test_a_cell_that_cannot_be_deployed_is_not_tried_again(session):
     assert json.loads((session / "b.refused.json").read_text())["why"] == "the gate said no"
 
 
+def test_a_cell_that_was_measured_is_not_refused(session):
+    step = schedule.upcoming(session)
+    measured(session, step, step["loads"][0])
+    with pytest.raises(BadInput, match="could be deployed before"):
+        schedule.refuse(session, step["cell"], 2, "the disk is full")
+    assert list(session.glob("*.refused.json")) == []
+
+
+def test_other_options_do_not_go_on_with_a_session(session, plan):
+    with pytest.raises(BadInput, match="begun with other options: ansible-playbook"):
+        schedule.begin(
+            session, plan, ABOUT | {"command": "ansible-playbook ... -e profile=tutorial"}
+        )
+
+
+def test_what_an_interrupted_recording_left_is_measured_again(session, plan):
+    step = schedule.upcoming(session)
+    measured(session, step, step["loads"][0])
+    whole = next(session.glob("01.*.json"))
+    log = whole.with_name(f"{whole.stem}.log.gz")
+    orphan, half = session / "01.b.one.h2load.log.gz", session / ".01.b.one.h2load.json.12.tmp"
+    for path in (log, orphan, half):
+        path.write_bytes(b"")
+    schedule.begin(session, plan, ABOUT)
+    assert (log.exists(), orphan.exists(), half.exists()) == (True, False, False)
+
+
 def test_an_open_load_says_how_many_requests_it_has(session):
     step = schedule.upcoming(session)
     while len(step["loads"]) < 2:

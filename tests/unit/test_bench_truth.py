@@ -14,7 +14,7 @@ import pytest
 from bench_hosts import ANSWER, OneByOne, finished, needs, put, script, start_load
 
 from bench import h2load
-from bench.merge import merged, share
+from bench.merge import merged
 from bench.result import build_result
 
 load = script("load")
@@ -133,19 +133,19 @@ def test_a_generator_that_was_not_let_run_is_told_by_its_lag(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("whole", "requests", "concurrency"),
+    ("half", "requests", "concurrency"),
     [
-        ({"kind": "closed", "requests": 103, "concurrency": 7}, 103, 7),
-        ({"kind": "open", "rate": 150, "seconds": 0.4}, 60, 60),
+        ({"kind": "closed", "requests": 52, "concurrency": 4}, 104, 8),
+        ({"kind": "open", "rate": 100, "seconds": 0.4}, 80, 80),
     ],
     ids=["closed", "open"],
 )
-def test_two_generators_that_share_a_load_make_all_of_it(tmp_path, whole, requests, concurrency):
+def test_two_generators_that_share_a_load_make_all_of_it(tmp_path, half, requests, concurrency):
     at = time.time() + 0.7
     outdirs = [tmp_path / "one", tmp_path / "other"]
     with OneByOne() as server:
-        spec = {**whole, "engine": "h2load", "url": server.url, "at": at}
-        started = [start_load(share(spec, 2, i), outdir) for i, outdir in enumerate(outdirs)]
+        spec = {**half, "engine": "h2load", "url": server.url, "at": at}
+        started = [start_load(spec, outdir) for outdir in outdirs]
         parts = [finished(*pair) for pair in zip(started, outdirs, strict=True)]
     stdout, log = merged([part[1:] for part in parts])
     size = {"requests": requests, "concurrency": concurrency}

@@ -1,6 +1,7 @@
 """The verdict: what is recommended, what is shown to differ, what is not ranked and why."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from bench_sessions import CLOSED, SEARCH, SMALL, Mode, about, experiment, write
@@ -120,7 +121,19 @@ def test_what_cannot_be_trusted_is_not_ranked(how, why):
     verdict = judge(experiment(about(modes), modes, **how))
     assert verdict.ranked == ["slow"]
     assert verdict.unranked["fast"] == why
-    assert f"Not ranked: fast: {why}" in " ".join(in_words(verdict.experiment))
+    assert f"Not ranked: fast ({why})." in " ".join(in_words(verdict.experiment))
+
+
+def test_a_cell_of_another_load_is_no_failing_and_one_without_results_is():
+    modes = [Mode("a"), Mode("b"), Mode("c"), Mode("d")]
+    made = experiment(about(modes, [CLOSED, SMALL | {"name": "c5"}]), modes)
+    for cell in ("b", "c", "d"):
+        del made.runs[cell, "c200"]
+    by_name = {cell.name: cell for cell in made.cells}
+    made.cells[made.cells.index(by_name["b"])] = replace(by_name["b"], loads=["c5"])
+    assert judge(made).unranked == dict.fromkeys("cd", "no result under the load c200")
+    assert "Not ranked: c and d (no result under the load c200)." in in_words(made)
+    assert judge(made, made.loads[1]).unranked == {}
 
 
 def test_when_nothing_can_be_ranked_nothing_is_recommended():
@@ -169,6 +182,46 @@ def test_a_search_in_which_nothing_held_is_not_ranked():
     verdict = judge(experiment(session, modes, edit=found))
     assert verdict.ranked == ["a"]
     assert verdict.unranked["b"] == "no rate held within the objective (load c200)"
+
+
+def test_a_search_in_which_nothing_held_in_some_rounds_is_not_ranked():
+    modes = [Mode("a"), Mode("b")]
+    session = about(modes, [CLOSED | {"kind": "search"}])
+
+    def found(doc):
+        bad = doc["cell"]["name"] == "b" and doc["cell"]["round"] < 9
+        doc["best_rate"] = None if bad else 100
+
+    verdict = judge(experiment(session, modes, edit=found))
+    assert verdict.ranked == ["a"]
+    assert verdict.unranked["b"] == "no rate held within the objective (rounds 1 to 8)"
+
+
+def test_who_is_shown_to_be_slower_than_an_equal_of_the_best_is_no_equal():
+    """The fastest one is noisy, so that nobody is shown to be slower; one of the others clearly is, than another."""
+    modes = [Mode("noisy", 1.0, 3.0), Mode("sure", 0.97, 2.0), Mode("slow", 0.9, 1.0)]
+
+    def shaken(doc):
+        if doc["cell"]["name"] == "noisy":
+            doc["requests_per_second"] *= 1.3 if doc["cell"]["round"] % 2 else 0.85
+
+    verdict = judge(experiment(about(modes, twin=False), modes, noise=0.002, edit=shaken))
+    assert not verdict.compare("noisy", "slow", "rate").shown
+    assert verdict.faster("sure", "slow")
+    assert verdict.tied == ["noisy", "sure"]
+    assert verdict.ranked == ["sure", "noisy", "slow"]
+
+
+def test_releases_that_differ_are_told():
+    modes = [Mode("a"), Mode("b")]
+
+    def changed(doc):
+        release = "one" if doc["cell"]["round"] < 3 else "two"
+        doc["cell"]["facts"] = {"release": release}
+
+    told = in_words(experiment(about(modes), modes, edit=changed))
+    assert any("releases one and two" in sentence for sentence in told)
+    assert not any("releases" in sentence for sentence in in_words(experiment(about(modes), modes)))
 
 
 @pytest.mark.parametrize(

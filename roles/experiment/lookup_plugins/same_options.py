@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
@@ -54,5 +56,17 @@ class LookupModule(LookupBase):
         for name, option in TYPED.items():
             value = given.get(name)
             several = value if isinstance(value, list | tuple) else [value]
-            words += [word for one in several if one for word in (option, str(one))]
+            for one in several:
+                words += [option, absolute(one) if name == "vault_ids" else str(one)] if one else []
         return words
+
+
+def absolute(vault_id):
+    """Return a vault id whose file is found from another directory too; raise where it asks for a password."""
+    label, _, source = vault_id.rpartition("@")
+    if source == "prompt":
+        raise AnsibleError(
+            f"--vault-id {vault_id} asks for a password, and the benchmark runs playbooks that cannot ask. "
+            f"Type: --vault-id {label}@FILE"
+        )
+    return f"{label}@{Path(source).absolute()}" if label else str(Path(source).absolute())
