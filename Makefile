@@ -18,6 +18,7 @@ demo: setup ## Boot the lab, deploy uwsgi_gevent, load it, show the result
 	$(PLAY) playbooks/demo.yml -e server=uwsgi_gevent
 
 test: setup ## Every check there is
+	@./bin/test-tools
 	$(VENV)/bin/python -m pytest --numprocesses=3
 
 bench-deploy: setup ## Time the lab, a first deploy, a run without a change and the tutorial's load

@@ -27,15 +27,15 @@ class Row:
 
 def forest(title: str, first: str, rows: Sequence[Row], floor: float | None) -> Svg:
     """Return the ratios of the rows to the cell `first`, with the differences too small to count."""
-    band = threshold(floor)
-    ends = [1 - band, 1 + band]
+    band = max(1 - threshold(floor), 0.01), 1 / max(1 - threshold(floor), 0.01)
+    ends = [*band]
     for row in rows:
         ends += [row.ratio.low or row.ratio.estimate, row.ratio.high or row.ratio.estimate]
     scale = Scale(max(min(ends) * 0.98, 1e-4), max(ends) * 1.02, 8, WIDTH - 8, log=True)
     height = 16 + _ROW * len(rows)
     told = "; ".join(f"{row.name} {times(row.ratio)}" for row in rows)
     svg = Svg(WIDTH, height + 30, f"{title} as a ratio to {first}, with 95 % intervals: {told}")
-    left, right = scale(1 - band), scale(1 + band)
+    left, right = map(scale, band)
     svg.add("rect", x=left, y=4, width=right - left, height=height - 4, class_="band")
     for tick in _around_one(scale):
         svg.line(scale(tick), 4, scale(tick), height, "one" if tick == 1 else "grid")
