@@ -52,6 +52,8 @@ def summary_table(results: Iterable[tuple[str, Doc]], against: str | None = None
 
 
 def _cell(cell: Doc) -> Cell:
+    if cell.get("name"):  # of a plan
+        return cell["name"], "", cell["workload"], cell["engine"]
     return cell["server"], cell.get("variant") or "", cell["workload"], cell["engine"]
 
 

@@ -54,7 +54,9 @@ def _row(name: str, doc: dict[str, Any]) -> list[str]:
 
 
 def server_of(doc: dict[str, Any]) -> str:
-    """Return the result's server mode and, behind a slash, its variant if it has one."""
+    """Return the name of the plan's cell; without a plan the server mode and, behind a slash, its variant if any."""
+    if doc["cell"].get("name"):
+        return doc["cell"]["name"]
     return "/".join(filter(None, (doc["cell"]["server"], doc["cell"].get("variant"))))
 
 

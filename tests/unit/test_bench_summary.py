@@ -52,6 +52,14 @@ def test_what_was_measured_once_has_no_spread():
     assert cells(line)[5:] == ["95.0", "-", "2.00", "40"]
 
 
+def test_cells_of_a_plan_go_by_their_names():
+    found = [result(), result()]
+    for (_, doc), name in zip(found, ("requests", "urllib3"), strict=True):
+        doc["cell"]["name"] = name
+    _, lines = rows(found)
+    assert [cells(line)[0] for line in lines] == ["requests", "urllib3"]
+
+
 def test_cpu_is_compared_round_by_round_with_the_variant():
     pairs = [(1, 1.0, 2.0), (2, 3.0, 4.0)]
     found = [result(round=n, cpu=ours) for n, ours, _ in pairs]
