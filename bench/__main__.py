@@ -57,7 +57,8 @@ def _session(args: argparse.Namespace, table: Callable[[list], str]) -> int:
 def list_sessions(args: argparse.Namespace) -> int:
     """Print a line for each session in a directory of sessions, in order of name."""
     rows, damaged = [], []
-    for session in sorted(path for path in directory(args.results).iterdir() if path.is_dir()):
+    # What begins with a dot has not been recorded yet.
+    for session in sorted(path for path in directory(args.results).glob("[!.]*") if path.is_dir()):
         results, bad = read_session(session)
         plan, unread = plan_name(session)
         bad += unread

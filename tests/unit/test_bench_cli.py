@@ -186,6 +186,8 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(session, capsys, damage):
 def test_list_has_a_line_a_session(session, capsys):
     record(session)
     record(session.with_name("20261124T060000Z"), round=2)
+    (session.with_name(".incoming")).mkdir()
+    (session.with_name(".incoming") / "cell.json").write_text(json.dumps(CELL))
     capsys.readouterr()
     assert main(["list", str(session.parent)]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
