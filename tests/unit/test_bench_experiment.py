@@ -44,6 +44,7 @@ def test_what_is_recomputed_from_raw_data_is_what_is_stored(made, load):
     for run in runs:
         stored = json.loads((made / f"{run.name}.json").read_text())
         assert run.doc == stored
+        assert (run.raw is None) is (load == 2)  # a search's rates are no one load
         if load < 2:
             assert len(run.raw.latencies) == stored["counts"]["succeeded"]
 
@@ -109,7 +110,7 @@ def nested(session):
 
 
 def outside(session):
-    edit(one(session), lambda doc: doc["raw"].update(log="../small/x.log.gz"))
+    edit(one(session), lambda doc: doc["raw"].update(log=f"../small/{doc['raw']['log']}"))
 
 
 def no_log(session):

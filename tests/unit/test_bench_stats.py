@@ -81,8 +81,11 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(count):
 
 
 def test_of_two_sessions_every_round_counts():
-    ratio = unpaired_ratio([2.0] * 6, [1.0] * 8)
-    assert ratio == Ratio(pytest.approx(2), pytest.approx(2), pytest.approx(2), 6)
+    ratio = unpaired_ratio([2.0] * 6, [4.0] * 8)
+    assert ratio == Ratio(pytest.approx(0.5), pytest.approx(0.5), pytest.approx(0.5), 6)
+    wide = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    assert unpaired_ratio([2.0] * 6, wide).half_width > 0.1
+    assert unpaired_ratio(wide, [2.0] * 6).half_width > 0.1
     assert unpaired_ratio([2.0] * 5, [1.0] * 8).low is None
     assert unpaired_ratio([], [1.0]) is None
 
