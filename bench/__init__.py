@@ -1,1 +1,1 @@
-"""Records, checks and shows load-test results: standard library only, no Ansible in it."""
+"""Plans, records and judges load tests, and reports them: no Ansible in it; plans want PyYAML, the report Jinja2."""

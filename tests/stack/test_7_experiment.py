@@ -15,7 +15,7 @@ decides: few
 duplicate: gunicorn_sync
 cells:
   - {server: gunicorn_sync, loads: [few]}
-  - {server: uwsgi_gevent}
+  - {server: uwsgi_gevent, switches: {profile: tutorial}}
 loads:
   - {name: few, requests: 60, concurrency: 20, delay: 0.2, path: "/?delay=0.2"}
   - {name: steady, kind: open, rate: 50, seconds: 3, delay: 0.2, path: "/?delay=0.2"}
@@ -49,7 +49,9 @@ def test_cell_that_preflight_refuses_ends_it_before_anything_is_changed(
 ):
     before = deployed_now(deployed)
     bad = "{name: bad, server: uwsgi_gevent, switches: {app_workers: 5000}}"
-    (tmp_path / "mine.yml").write_text(PLAN.replace("{server: uwsgi_gevent}", bad))
+    (tmp_path / "mine.yml").write_text(
+        PLAN.replace("{server: uwsgi_gevent, switches: {profile: tutorial}}", bad)
+    )
     run = deployed.play("playbooks/benchmark.yml", *options)
     assert run.code != 0, run.output
     assert "line 7, cell bad:" in run.output, run.output
@@ -73,6 +75,10 @@ def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
     said, _ = begun.communicate()
     assert begun.returncode != 0, said
     assert "-e bench_session=s1" in said, said
+    # What is deployed now has another profile than this run; that keeps nobody from going on.
+    assert any("profile=tutorial" in word for word in deployed_now(deployed)), deployed_now(
+        deployed
+    )
     first = {path.name: path.read_text() for path in session.glob("01.*.json")}
     assert 0 < len(first) < 5, said
 
