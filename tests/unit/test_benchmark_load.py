@@ -260,11 +260,13 @@ def test_a_signal_ends_the_engine_too(tmp_path, number):
 
 
 def test_a_search_ends_at_the_highest_rate_that_is_served_well(tmp_path):
-    """50 a second: of 1.5 s at R/s the last waits 0.03 R - 1.5 s, which is at most 0.75 s up to 75/s."""
+    """50 a second by its own clock, 10 at once: of 1.5 s at R/s the last waits 0.03 R - 1.7 s, 0.75 s up to 81/s."""
     needs()
+    due = [0.0]
 
     def slow(_: int) -> bytes:
-        time.sleep(0.02)
+        due[0] = max(due[0] + 0.02, time.monotonic() - 0.2)
+        time.sleep(max(0, due[0] - time.monotonic()))
         return ANSWER
 
     spec = {"kind": "search", "engine": "h2load", "from": 15, "to": 110, "seconds": 1.5}
@@ -273,7 +275,7 @@ def test_a_search_ends_at_the_highest_rate_that_is_served_well(tmp_path):
     best, rates = used["best_rate"], used["rates"]
     assert [tried["rate"] for tried in rates[:2]] == [60, 90]
     assert best == max(tried["rate"] for tried in rates if tried["held"])
-    assert 40 <= best <= 70
+    assert 40 <= best <= 80
     assert best + 10 in [tried["rate"] for tried in rates if not tried["held"]]
     for tried in rates:
         assert tried["failed"] == 0
@@ -281,7 +283,6 @@ def test_a_search_ends_at_the_highest_rate_that_is_served_well(tmp_path):
     requests = best * 3 // 2
     assert h2load.measure(stdout, log, requests, requests, 0).succeeded == requests
     assert f" -n {requests} " in used["command"]
-    assert used["lag"]["max"] >= 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "stdout", "used.json"]
 
 
