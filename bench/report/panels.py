@@ -14,10 +14,6 @@ _FAR = 2  # times the objective: where the picture of the rates ends
 Panels = dict[str, Svg]  # by cell
 
 
-def _frame(x: Scale, y: Scale) -> Frame:
-    return Frame(x, y)
-
-
 def _x(low: float, high: float, log: bool = False) -> Scale:
     return Scale(low, high, _LEFT, _RIGHT, log)
 
@@ -37,7 +33,7 @@ def latencies(pools: Mapping[str, Pool], delay: float, colours: Mapping[str, str
     edges = [place * step for place in range(max(0, int(low / step) - 2), int(last / step) + 1)]
     shares = {cell: _binned(pool, [edge * delay for edge in edges]) for cell, pool in pools.items()}
     most = max(max(values) for values in shares.values())
-    frame = _frame(_x(edges[0], edges[-1] + step), _y(0, most * 1.05))
+    frame = Frame(_x(edges[0], edges[-1] + step), _y(0, most * 1.05))
     panels = {}
     for cell, values in shares.items():
         waited = 100 * pools[cell].from_on(1.5 * delay)
@@ -75,7 +71,7 @@ def progress(
     """Return the completions a second over a run: the median of its rounds, and their range."""
     longest = max(len(line) for lines in series.values() for line in lines)
     most = max(max(line) for lines in series.values() for line in lines)
-    frame = _frame(_x(0, longest * width), _y(0, max(most, limit or 0) * 1.08))
+    frame = Frame(_x(0, longest * width), _y(0, max(most, limit or 0) * 1.08))
     panels = {}
     for cell, lines in series.items():
         steps = [
@@ -122,7 +118,7 @@ def rates(
     log = high > 6 * low
     room = 0.1 * (high - low)
     every = [rate for rate, _ in points] + [try_["rate"] for try_ in tried]
-    frame = _frame(
+    frame = Frame(
         _x(min(every) * 0.9, max(every) * 1.05),
         _y(low / 1.1, high * 1.1, True) if log else _y(max(0, low - room), high + room or 1),
     )
