@@ -11,10 +11,11 @@ import pytest
 # one whose lab is touched by nobody before comes first.
 GROUPS = [
     ["test_1_fresh_hosts.py", "test_2_deployed.py", "test_3_changes.py", "test_7_driver.py"],
-    ["test_4_modes.py", "test_6_database.py", "test_7_experiment.py"],
+    ["test_4_modes.py", "test_6_database.py"],
     ["test_5_live.py", "test_5_other_applications.py", "test_5_single_host.py"],
-    ["test_6_batches.py"],
     ["test_scenarios.py"],
+    ["test_6_batches.py"],
+    ["test_7_experiment.py"],
 ]
 LONG = ["test_lint.py", "test_release_build.py"]
 

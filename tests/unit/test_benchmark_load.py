@@ -260,29 +260,35 @@ def test_a_signal_ends_the_engine_too(tmp_path, number):
 
 
 def test_a_search_ends_at_the_highest_rate_that_is_served_well(tmp_path):
-    """50 a second by its own clock, 10 at once: of 1.5 s at R/s the last waits 0.03 R - 1.7 s, 0.75 s up to 81/s."""
+    """The 101st of a rate's requests is answered 3 s late, so 60/s hold (90 in 1.5 s), and 70/s (105) do not."""
     needs()
-    due = [0.0]
+    number = 0
 
     def slow(_: int) -> bytes:
-        due[0] = max(due[0] + 0.02, time.monotonic() - 0.2)
-        time.sleep(max(0, due[0] - time.monotonic()))
+        nonlocal number
+        waiting_for_calm = any("greenrack-idle" in line for line in server.heads[-1])
+        number = 0 if waiting_for_calm else number + 1
+        if number == 101:
+            time.sleep(3)
         return ANSWER
 
+    # Far from all that a busy machine does to either: its pauses, and the second for a connection
+    # that another test beside this one had to ask for again.
     spec = {"kind": "search", "engine": "h2load", "from": 15, "to": 110, "seconds": 1.5}
     with OneByOne(slow) as server:
-        used, stdout, log = put({**spec, "objective": 0.75, "url": server.url}, tmp_path)
-    best, rates = used["best_rate"], used["rates"]
-    assert [tried["rate"] for tried in rates[:2]] == [60, 90]
-    assert best == max(tried["rate"] for tried in rates if tried["held"])
-    assert 40 <= best <= 80
-    assert best + 10 in [tried["rate"] for tried in rates if not tried["held"]]
+        used, stdout, log = put({**spec, "objective": 2.5, "url": server.url}, tmp_path)
+    rates = used["rates"]
+    assert used["best_rate"] == 60
+    assert [(tried["rate"], tried["held"]) for tried in rates] == [
+        (60, True),
+        (90, False),
+        (70, False),
+    ]
     for tried in rates:
         assert tried["failed"] == 0
-        assert tried["held"] == (tried["p99"] <= 0.75)
-    requests = best * 3 // 2
-    assert h2load.measure(stdout, log, requests, requests, 0).succeeded == requests
-    assert f" -n {requests} " in used["command"]
+        assert tried["held"] == (tried["p99"] <= 2.5)
+    assert h2load.measure(stdout, log, 90, 90, 0).succeeded == 90
+    assert " -n 90 " in used["command"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "stdout", "used.json"]
 
 
