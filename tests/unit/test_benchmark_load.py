@@ -272,8 +272,7 @@ def test_a_search_ends_at_the_highest_rate_that_is_served_well(tmp_path):
             time.sleep(3)
         return ANSWER
 
-    # Far from all that a busy machine does to either: its pauses, and the second for a connection
-    # that another test beside this one had to ask for again.
+    # Far from a busy machine's pauses, and from the second that another test's lost connection counts.
     spec = {"kind": "search", "engine": "h2load", "from": 15, "to": 110, "seconds": 1.5}
     with OneByOne(slow) as server:
         used, stdout, log = put({**spec, "objective": 2.5, "url": server.url}, tmp_path)
