@@ -48,6 +48,7 @@ ansible_facts:
     entries: {description: "Names in each directory, none where there is no directory", type: dict}
     units: {description: "Each unit's {active: bool, environment: {NAME: value}}", type: dict}
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
+    exposed: {description: "Those that are listened on not only for the host itself", type: list}
 """
 
 
@@ -70,16 +71,25 @@ def entries(path):
     return sorted(os.listdir(path)) if os.path.isdir(path) else []  # noqa: PTH112, PTH208
 
 
-def listening_inodes():
-    """Return {socket inode: port} of all listening TCP sockets."""
-    found = {}
+# The loopback as the kernel's tables write it: each four bytes are a number, in the host's order.
+LOOPBACK = re.compile(
+    "^(......7F|0{24}01000000|0{16}FFFF0000......7F)$"
+    if sys.byteorder == "little"
+    else "^(7F......|0{31}1)$"
+)
+
+
+def listening():
+    """Return (socket inode, port, whether other hosts may reach it) of all listening TCP sockets."""
+    found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         if not Path(table).exists():
             continue
         for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
             fields = line.split()
             if fields[3] == "0A":
-                found[fields[9]] = int(fields[1].rsplit(":", 1)[1], 16)
+                address, port = fields[1].rsplit(":", 1)
+                found.append((fields[9], int(port, 16), not LOOPBACK.match(address)))
     return found
 
 
@@ -102,7 +112,7 @@ def sockets_of(process):
 
 def listeners():
     """Return {port: unit} of all listening TCP sockets; the unit is empty if it cannot be told."""
-    inodes = listening_inodes()
+    inodes = {inode: port for inode, port, _ in listening()}
     found = {str(port): "" for port in inodes.values()}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -174,6 +184,7 @@ def main():
         "somaxconn": int(Path("/proc/sys/net/core/somaxconn").read_text("ascii")),
         "entries": {path: entries(path) for path in module.params["directories"]},
         "listeners": listeners(),
+        "exposed": sorted({port for _, port, exposed in listening() if exposed}),
         "units": units(module.params["units"]),
     }
     module.exit_json(changed=False, ansible_facts={"greenrack": facts})

@@ -77,9 +77,10 @@ class Lab:
         output, _ = begun.communicate()
         return Run(begun.returncode, output)
 
-    def begin(self, playbook, *arguments, **options):
-        """Start a playbook; options: what subprocess.Popen takes besides."""
-        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
+    def begin(self, playbook, *arguments, env=None, **options):
+        """Start a playbook; env: more of its environment; options: what subprocess.Popen takes besides."""
+        path = f"{BIN}:{os.environ['PATH']}"
+        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "PATH": path, **(env or {})}
         given = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "text": True}
         command = self.command(playbook, *arguments)
         return subprocess.Popen(command, cwd=ROOT, env=environment, **given, **options)
@@ -89,6 +90,11 @@ class Lab:
         return testinfra.get_host(
             f"ssh://{name}", ssh_config=str(self.directory / "ssh/config"), sudo=True
         )
+
+    def address(self, name):
+        """Return a host's address."""
+        number = {"proxy1": 11, "app1": 21, "api1": 31, "db1": 41, "load1": 51}[name]
+        return f"{self.prefix}.{number}"
 
     def run(self, name, command):
         """Run a command on a host as root; return what it printed, or fail with what it said."""
@@ -193,7 +199,7 @@ class Lab:
 
 
 KNOWING_THE_MODE = (
-    "app_release,app_server,nginx"  # the parts of the stack whose deploy depends on it
+    "firewall,app_release,app_server,nginx"  # the parts of the stack whose deploy depends on it
 )
 
 

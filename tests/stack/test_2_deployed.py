@@ -26,7 +26,17 @@ def test_dry_run_after_the_deploy_would_change_nothing(deployed):
 
 
 @pytest.mark.parametrize(
-    "tag", ["postgresql", "pgbouncer", "slow_api", "app_release", "app_server", "nginx"]
+    "tag",
+    [
+        "base",
+        "firewall",
+        "postgresql",
+        "pgbouncer",
+        "slow_api",
+        "app_release",
+        "app_server",
+        "nginx",
+    ],
 )
 def test_every_tag_works_alone(deployed, tag):
     run = deployed.play("site.yml", "--tags", tag)
@@ -116,11 +126,12 @@ def test_application_role_has_few_privileges(deployed):
         )
 
 
-def test_database_refuses_other_hosts(deployed):
+def test_database_refuses_who_is_not_its_client(deployed):
+    """Beyond the firewall, that is: its own host is let in by that, and named in no rule of PostgreSQL."""
     code = f"import socket; s = socket.create_connection(('{deployed.prefix}.41', 5432), 5)"
     startup = r"b'\x00\x00\x00\x21\x00\x03\x00\x00user\x00demo\x00database\x00demo\x00\x00'"
     asked = f'python3 -c "{code}; s.sendall({startup}); print(s.recv(300))"'
-    assert "no pg_hba.conf entry" in deployed.run("load1", asked)
+    assert "no pg_hba.conf entry" in deployed.run("db1", asked)
     assert "no pg_hba.conf entry" not in deployed.run("app1", asked)
 
 
@@ -142,7 +153,7 @@ for request in (struct.pack("<BHB", 0, len(packed), 0) + packed, asked):
 def test_uwsgi_runs_nobodys_commands(deployed):
     """In its own protocol anybody who reaches it may name a program for it to run."""
     code = b64encode(COMMAND.replace("ADDRESS", f"{deployed.prefix}.21").encode()).decode()
-    deployed.run("load1", f"echo {code} | base64 -d | python3")
+    deployed.run("proxy1", f"echo {code} | base64 -d | python3")
     probe = deployed.host("app1").file("/run/demo-blue/probe")
     assert not probe.exists, probe.content_string
 

@@ -67,6 +67,7 @@ def variables(role: str, **overrides: Any) -> dict[str, Any]:
     """Return what a role's templates see; overrides win over everything, as extra vars do."""
     path = ROLES / role
     return {
+        **of_role("service_sandbox", "defaults"),
         **of_role("server_mode", "defaults"),
         **of_role(role, "defaults"),
         **GIVEN,

@@ -80,6 +80,26 @@ def test_a_port_of_ipv6_is_found() -> None:
         assert str(listener.getsockname()[1]) in facts.listeners()
 
 
+@pytest.mark.parametrize(
+    ("address", "exposed"),
+    [
+        ("127.0.0.1", False),
+        ("127.1.2.3", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("0.0.0.0", True),  # noqa: S104 - closed at once
+        ("::", True),
+    ],
+)
+def test_what_listens_for_the_host_alone_is_not_exposed(address: str, exposed: bool) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server(
+        (address, 0), family=family, dualstack_ipv6="::ffff" in address
+    ) as listener:
+        port = listener.getsockname()[1]
+        assert [told for _, number, told in facts.listening() if number == port] == [exposed]
+
+
 def test_a_port_that_is_only_connected_to_is_no_listener(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as link:
         found = facts.listeners()

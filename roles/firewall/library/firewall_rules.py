@@ -1,0 +1,166 @@
+#!/usr/bin/python
+"""Ansible module: nftables rules that are kept only by somebody who still reaches the host."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ansible.module_utils import greenrack_files
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: firewall_rules
+short_description: Try nftables rules, and keep them or go back
+description:
+  - The rules are a table of their own, C(inet greenrack). All applications of a host share its base; each adds its own.
+  - C(tried) checks and loads the rules, and writes nothing yet. A timer loads those before again, as does a reboot.
+  - C(kept) writes them for nftables.service to find at boot, and ends the timer. C(undone) does not wait for it.
+  - C(absent) takes the application's away, and the table with those of the last one.
+options:
+  application: {description: Whose services they are, type: str, required: true}
+  state: {description: What is wanted, type: str, choices: [tried, kept, undone, absent], required: true}
+  base: {description: "The table without services, for C(tried) and C(kept)", type: str, default: ""}
+  services: {description: "The application's rules, for C(tried) and C(kept)", type: str, default: ""}
+  seconds: {description: Seconds until the host goes back by itself, type: int, default: 30}
+"""
+
+RETURN = r"""
+pending: {description: Whether rules are tried and wait to be kept, type: bool, returned: always}
+seen_as: {description: "Address the controller's SSH comes from, empty if unknown", type: str, returned: when tried}
+"""
+
+KEPT = Path("/etc/greenrack/firewall")
+BASE = KEPT / "base.nft"
+BOOT = Path("/etc/nftables.conf")  # what nftables.service loads
+TRIED = Path("/run/greenrack-firewall.nft")
+TABLE = ("table", "inet", "greenrack")
+TIMER = "greenrack-firewall-back"
+BACK = f"if test -e {BASE}; then nft -f {BASE}; else nft delete {' '.join(TABLE)}; fi"
+
+
+class Firewall:
+    """The rules of a host, as they are and as they shall be."""
+
+    def __init__(self, module):
+        self.module = module
+        self.own = KEPT / f"{module.params['application']}.services"
+        include = f'include "{BASE}"\n'
+        boot = BOOT.read_text("utf-8") if BOOT.exists() else "#!/usr/sbin/nft -f\n\nflush ruleset\n"
+        self.boot_without = boot.replace(include, "")
+        self.wanted = {
+            self.own: module.params["services"],
+            BASE: f'{module.params["base"].rstrip()}\ninclude "{KEPT}/*.services"\n',
+            BOOT: self.boot_without.rstrip("\n") + "\n" + include,
+        }
+
+    def run(self, *command):
+        """Run a command that must succeed."""
+        code, out, err = self.module.run_command(list(command))
+        if code != 0:
+            told = f"'{' '.join(command)}' failed, and the rules are as they were:\n{out}{err}"
+            self.module.fail_json(msg=told)
+
+    def succeeds(self, *command):
+        """Run a command; return whether it succeeded."""
+        return self.module.run_command(list(command))[0] == 0
+
+    def loaded(self):
+        """Say whether the kernel has the table."""
+        there = self.module.get_bin_path("nft") is not None
+        return there and self.succeeds("nft", "list", *TABLE)
+
+    def files(self):
+        """Return what shall be written."""
+        plain = {"secret": None, "mode": "0644", "owner": "root", "group": "root", "validate": None}
+        return [{"path": str(path), "content": text, **plain} for path, text in self.wanted.items()]
+
+    def tried(self):
+        """Load the rules until the host goes back by itself."""
+        files = [greenrack_files.File(self.module, each) for each in self.files()]
+        old = [file for file in files if not file.current()]
+        boots = self.succeeds("systemctl", "is-enabled", "--quiet", "nftables.service")
+        if not old and boots and self.loaded():
+            return {"changed": False, "pending": False}
+        told = {"changed": True, "diff": [file.diff() for file in old], "seen_as": seen_as()}
+        if self.module.check_mode:
+            return {**told, "pending": False}
+        others = [
+            path.read_text("utf-8") for path in sorted(KEPT.glob("*.services")) if path != self.own
+        ]
+        self.disarm()
+        TRIED.write_text(
+            "\n".join([self.module.params["base"], *others, self.wanted[self.own], ""]), "utf-8"
+        )
+        self.run("nft", "--check", "--file", str(TRIED))
+        seconds = f"--on-active={self.module.params['seconds']}"
+        exact = "--timer-property=AccuracySec=100ms"
+        self.run("systemd-run", f"--unit={TIMER}", seconds, exact, "/bin/sh", "-c", BACK)
+        self.run("nft", "--file", str(TRIED))
+        return {**told, "pending": True}
+
+    def kept(self):
+        """Keep what was tried, unless the host has gone back already."""
+        if not self.succeeds("systemctl", "is-active", "--quiet", f"{TIMER}.timer"):
+            self.module.fail_json(
+                msg="It took too long to reach the host anew, and it has gone back by itself."
+            )
+        greenrack_files.bring_up_to_date(self.module, self.files())
+        self.run("systemctl", "enable", "--quiet", "nftables.service")
+        self.disarm()
+        return {"changed": True, "pending": False}
+
+    def undone(self):
+        """Go back to the rules before, at once."""
+        self.run("/bin/sh", "-c", BACK)
+        self.disarm()
+        return {"changed": True, "pending": False}
+
+    def absent(self):
+        """Take the application's rules away, and with those of the last one the table."""
+        if not self.own.exists():
+            return {"changed": False, "pending": False}
+        if not self.module.check_mode:
+            self.own.unlink()
+            if not list(KEPT.glob("*.services")):
+                BASE.unlink(missing_ok=True)
+                BOOT.write_text(self.boot_without, "utf-8")
+            self.run("/bin/sh", "-c", BACK)
+        return {"changed": True, "pending": False}
+
+    def disarm(self):
+        """End the timer, if there is one."""
+        self.succeeds("systemctl", "stop", f"{TIMER}.timer")
+        TRIED.unlink(missing_ok=True)
+
+
+def seen_as():
+    """Return the address SSH comes from, as the environment of one of the processes above this one has it."""
+    process = os.getppid()
+    while process > 1:
+        folder = Path(f"/proc/{process}")
+        for pair in (folder / "environ").read_bytes().split(b"\0"):
+            if pair.startswith(b"SSH_CONNECTION="):
+                return pair.partition(b"=")[2].split()[0].decode()
+        process = int((folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
+    return ""
+
+
+def main():
+    """Run the module."""
+    states = ("tried", "kept", "undone", "absent")
+    module = AnsibleModule(
+        {
+            "application": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": list(states), "required": True},
+            "base": {"type": "str", "default": ""},
+            "services": {"type": "str", "default": ""},
+            "seconds": {"type": "int", "default": 30},
+        },
+        supports_check_mode=True,
+    )
+    module.exit_json(**getattr(Firewall(module), module.params["state"])())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""TLS at nginx: a certificate it makes itself, one that is brought, and one an ACME authority gives."""
+
+import json
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from tests.stack.lab import switch
+
+NAME = "shop.test"
+DOMAINS = json.dumps({"app_domains": [NAME]})
+
+
+def answer(lab, path="/healthz", port=443, **context):
+    """Return (status, headers) of a request by TLS under the site's name, redirects not followed."""
+    trusted = ssl.create_default_context(**context)
+    head = b""
+    plain = socket.create_connection((lab.address("proxy1"), port), 10)
+    with plain, trusted.wrap_socket(plain, server_hostname=NAME) as link:
+        asked = f"GET {path} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n"
+        link.sendall(asked.encode())
+        while got := link.recv(4096):
+            head += got
+    lines = head.decode().split("\r\n\r\n")[0].split("\r\n")
+    return int(lines[0].split()[1]), dict(line.lower().split(": ", 1) for line in lines[1:])
+
+
+def serial(lab):
+    """Return the serial number of the certificate the site shows."""
+    shown = ssl.get_server_certificate((lab.address("proxy1"), 443), timeout=10)
+    return subprocess.run(
+        ["openssl", "x509", "-noout", "-serial"], input=shown, text=True, capture_output=True
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def without_tls(deployed):
+    """The lab, which has no TLS again when this file's tests have ended."""
+    yield deployed
+    switch(deployed, "server=uwsgi_gevent", tags="all")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """Certificate authority of the test's own; returns its folder, with ca.pem and a site's pair."""
+    folder = tmp_path_factory.mktemp("authority")
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl("req", "-x509", *key, "-subj", "/CN=test", "-keyout", "ca.key", "-out", "ca.pem")
+    for name in (NAME, "acme.test"):
+        openssl("req", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", "request")
+        (folder / "names").write_text(f"subjectAltName=DNS:{name}")
+        signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"]
+        openssl("x509", "-req", "-in", "request", *signed, "-out", f"{name}.pem")
+    return folder
+
+
+def test_site_makes_its_own(without_tls):
+    lab = without_tls
+    switch(lab, "tls=selfsigned", DOMAINS, tags="all")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        answer(lab)
+    shown = ssl.get_server_certificate((lab.address("proxy1"), 443), timeout=10)
+    status, headers = answer(lab, cadata=shown)
+    assert status == 200
+    assert "strict-transport-security" not in headers
+    again = lab.play("site.yml", "-e", "tls=selfsigned", "-e", DOMAINS)
+    assert sum(again.changed.values()) == 0, again.output
+
+
+def test_who_comes_without_is_sent_there(without_tls):
+    link = socket.create_connection((without_tls.address("proxy1"), 80), 10)
+    with link:
+        link.sendall(f"GET /a?b=c HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
+        said = link.recv(4096).decode()
+    assert said.startswith("HTTP/1.1 308 ")
+    assert f"\r\nLocation: https://{NAME}/a?b=c\r\n" in said
+
+
+def test_old_versions_are_refused(without_tls):
+    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = version
+        plain = socket.create_connection((without_tls.address("proxy1"), 443), 10)
+        with plain, pytest.raises(ssl.SSLError):
+            context.wrap_socket(plain, server_hostname=NAME)
+
+
+def test_benchmark_and_probe_go_by_tls(without_tls, tmp_path):
+    lab = without_tls
+    load = {"name": "few", "engine": "h2load", "requests": 100, "concurrency": 10, "delay": 0.1}
+    given = {
+        "benchmark_workloads": [{**load, "path": "/?delay=0.1"}],
+        "benchmark_results": str(tmp_path),
+    }
+    run = lab.play(
+        "playbooks/measure.yml", *("-e", "tls=selfsigned", "-e", DOMAINS, "-e", json.dumps(given))
+    )
+    assert run.code == 0, run.output
+    assert "0 failed" in run.output, run.output
+    run = lab.play("site.yml", "-e", "tls=selfsigned", "-e", DOMAINS, "-e", "server=uwsgi_sync")
+    assert run.code == 0, run.output
+    assert " 0 failed" in run.output, run.output
+
+
+def test_certificate_is_brought(without_tls, authority):
+    lab = without_tls
+    pair = [
+        f"nginx_tls_certificate={authority}/{NAME}.pem",
+        f"nginx_tls_key={authority}/{NAME}.key",
+    ]
+    switch(lab, "tls=files", *pair, DOMAINS, tags="nginx")
+    status, headers = answer(lab, cafile=authority / "ca.pem")
+    assert status == 200
+    assert headers["strict-transport-security"] == "max-age=31536000"
+    key = lab.host("proxy1").file("/etc/nginx/tls/demo.key")
+    assert (key.user, key.mode) == ("root", 0o600)
+
+
+def test_certificate_that_is_no_file_is_refused(without_tls):
+    run = without_tls.play("site.yml", "-e", "tls=files", "-e", "nginx_tls_key=/nowhere")
+    assert run.code != 0
+    assert "nginx_tls_key '/nowhere'" in run.output, run.output
+    assert sum(run.changed.values()) == 0, run.output
+
+
+PEBBLE = {
+    "pebble": {
+        "listenAddress": "0.0.0.0:14000",
+        "managementListenAddress": "127.0.0.1:15000",
+        "certificate": "/etc/pebble/acme.test.pem",
+        "privateKey": "/etc/pebble/acme.test.key",
+        "httpPort": 80,
+        "tlsPort": 443,
+        "ocspResponderURL": "",
+        "externalAccountBindingRequired": False,
+    }
+}
+
+
+def put(lab, name, path, text):
+    """Write a file on a host."""
+    lab.run(name, f"mkdir -p $(dirname {path}) && cat > {path} <<'END'\n{text}\nEND")
+
+
+def test_certificate_is_got_and_renewed(without_tls, authority):
+    """By Debian's certbot, from an authority that really asks the site, Let's Encrypt's own for tests."""
+    lab = without_tls
+    options = ["tls=acme", DOMAINS, "nginx_acme_server=https://acme.test:14000/dir"]
+    options.append('{"firewall_open": [{"port": 14000}]}')
+    lab.run("load1", "apt-get install --quiet=2 --yes --no-install-recommends pebble")
+    for kind in ("pem", "key"):
+        text = (authority / f"acme.test.{kind}").read_text()
+        put(lab, "load1", f"/etc/pebble/acme.test.{kind}", text)
+    put(lab, "load1", "/etc/pebble/config.json", json.dumps(PEBBLE))
+    lab.run("load1", f"echo {lab.address('proxy1')} {NAME} >> /etc/hosts")
+    lab.run("proxy1", f"echo {lab.address('load1')} acme.test >> /etc/hosts")
+    put(
+        lab,
+        "proxy1",
+        "/usr/local/share/ca-certificates/test.crt",
+        (authority / "ca.pem").read_text(),
+    )
+    lab.run("proxy1", "update-ca-certificates")
+    lab.run(
+        "load1",
+        "systemd-run --unit=pebble --setenv=PEBBLE_VA_NOSLEEP=1 pebble -config /etc/pebble/config.json",
+    )
+    try:
+        switch(lab, *options, tags="all")
+        shown = ssl.get_server_certificate((lab.address("proxy1"), 443), timeout=10)
+        assert (
+            "Pebble"
+            in subprocess.run(
+                ["openssl", "x509", "-noout", "-issuer"],
+                input=shown,
+                text=True,
+                capture_output=True,
+            ).stdout
+        )
+        assert (
+            sum(lab.play("site.yml", *(w for o in options for w in ("-e", o))).changed.values())
+            == 0
+        )
+        assert lab.host("proxy1").service("certbot.timer").is_enabled
+        before = serial(lab)
+        lab.run("proxy1", "certbot renew --force-renewal --no-random-sleep-on-renew")
+        end = time.monotonic() + 20
+        while serial(lab) == before:
+            assert time.monotonic() < end, "nginx still shows the certificate before"
+            time.sleep(0.2)
+    finally:
+        lab.run("load1", "systemctl stop pebble.service")
