@@ -56,6 +56,32 @@ def test_what_listens_later_is_shut(deployed):
         deployed.run("app1", "systemctl stop later.service")
 
 
+def test_first_firewall_closes_nothing_unasked(deployed):
+    run = deployed.play("site.yml", "--tags", "firewall", "-e", "firewall=false")
+    assert run.code == 0, run.output
+    deployed.run("api1", "systemd-run --unit=other python3 -m http.server 7000")
+    try:
+        while "7000" not in deployed.run("api1", "ss -Hltn"):
+            time.sleep(0.2)
+        run = deployed.play("site.yml")
+        assert run.code != 0
+        assert "port 7000 (other.service)" in run.output, run.output
+        assert """-e '{"firewall_open": [{"port": 7000}]}'""" in run.output, run.output
+        assert sum(run.changed.values()) == 0, run.output
+        address = deployed.address("api1")
+        assert knock(deployed, "proxy1", address, 7000) == "open"
+        left_open = json.dumps(
+            {"firewall_open": [{"port": 7000, "from": [f"{deployed.prefix}.11"]}]}
+        )
+        assert deployed.play("site.yml", "-e", left_open).code == 0
+        assert knock(deployed, "proxy1", address, 7000) == "open"
+        assert knock(deployed, "load1", address, 7000) == "shut"
+    finally:
+        deployed.run("api1", "systemctl stop other.service")
+    run = deployed.play("site.yml", "--tags", "firewall")
+    assert run.code == 0, run.output
+
+
 def test_ipv6_is_shut_as_ipv4_is(deployed):
     for name, number in (("app1", 21), ("load1", 51)):
         deployed.run(name, "sysctl -w net.ipv6.conf.host0.disable_ipv6=0")

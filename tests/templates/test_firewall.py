@@ -1,0 +1,70 @@
+"""The rendered firewall, as nftables itself reads it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from render import render
+
+ANY = {"port": 80, "from": []}
+SERVICES = [
+    ANY,
+    {"port": 5432, "from": ["10.0.0.21", "10.0.0.22"]},
+    {"port": 8000, "from": ["fd00::1"]},
+]
+
+
+def loaded(tmp_path: Path, **given: Any) -> str:
+    """Return the table as nftables lists it, having loaded it into a network of its own."""
+    if not shutil.which("nft") or os.geteuid() != 0:
+        pytest.skip("nftables is asked itself, which takes nft and root")
+    texts = [render("firewall", name, **given) for name in ("firewall.nft.j2", "services.nft.j2")]
+    (tmp_path / "rules").write_text("\n".join(texts))
+    command = f"nft --file {tmp_path}/rules && nft list table inet greenrack"
+    done = subprocess.run(["unshare", "--net", "sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("networks", "rules"),
+    [
+        ([], ["tcp dport 22 accept"]),
+        (["10.0.0.0/8"], ["ip saddr 10.0.0.0/8 tcp dport 22 accept"]),
+        (["fd00::/8"], ["ip6 saddr fd00::/8 tcp dport 22 accept"]),
+        (
+            ["10.0.0.1", "fd00::1"],
+            ["ip saddr 10.0.0.1 tcp dport 22 accept", "ip6 saddr fd00::1 tcp dport 22 accept"],
+        ),
+    ],
+)
+def test_ssh_is_let_in_from_its_networks_alone(
+    tmp_path: Path, networks: list[str], rules: list[str]
+) -> None:
+    table = loaded(tmp_path, firewall_ssh_from=networks)
+    assert [line.strip() for line in table.splitlines() if "dport 22 " in line] == rules
+    assert "policy drop;" in table
+
+
+def test_services_are_let_in_from_their_clients_alone(tmp_path: Path) -> None:
+    table = loaded(tmp_path, firewall_services=SERVICES, firewall_open=[{"port": 9100}])
+    accepted = {
+        line.strip() for line in table.splitlines() if line.strip().startswith(("tcp", "ip"))
+    }
+    assert accepted == {
+        "tcp dport 22 accept",
+        "tcp dport 9100 accept",
+        "tcp dport 80 accept",
+        "ip saddr { 10.0.0.21, 10.0.0.22 } tcp dport 5432 accept",
+        "ip6 saddr fd00::1 tcp dport 8000 accept",
+    }
+
+
+def test_an_address_that_is_none_is_no_rule(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"10\.0\.0\.300"):
+        loaded(tmp_path, firewall_ssh_from=["10.0.0.300"])
