@@ -1,5 +1,7 @@
 """Hosts nobody has touched yet: a dry run, and everything that has to be refused."""
 
+import time
+
 import pytest
 
 
@@ -118,6 +120,10 @@ def test_hosts_that_do_not_suit_are_refused(lab):
 
 def test_host_that_is_off_is_refused_and_can_be_brought_back(lab):
     lab.host("api1").run("systemctl poweroff")
+    end = time.monotonic() + 90
+    while lab.boot_id("api1") is not None:  # it answers for as long as its services take to stop
+        assert time.monotonic() < end, "api1 did not go off"
+    lab.cut_off("api1")
     refused(lab, ["1 of 5 hosts cannot be reached", "api1", "make lab-up"])
     up = lab.play("playbooks/lab_up.yml")
     assert up.code == 0, up.output
