@@ -7,6 +7,7 @@ import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
 
 from bench.errors import BadInput
@@ -17,19 +18,31 @@ MOST = 4000
 IDLE = 30
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What became of a request that was due at `due` (time.monotonic()), and took `seconds` from then.
+
+    status: 0 where there was no answer. wrong: why it is not what was asked for, else empty.
+    """
+
+    due: float
+    seconds: float
+    status: int
+    wrong: str
+
+
 class Clients:
     """An open loop: every second request comes over a connection that was kept, the others over new ones.
 
     A context: they come from its begin, when the first has had an answer, to its end. `rate` is how many
-    come a second, whatever becomes of those before. Afterwards, `failures` has a line for each that was
-    not answered 200, and `times` the seconds from when each was due to its answer. Raises BadInput,
-    having asked once, where the site does not answer 200: it may be somebody else's.
+    come a second, whatever becomes of those before. Afterwards, `answers` has what became of each, in the
+    order in which that was known, and `failures` a line for each that was not answered 200. Raises
+    BadInput, having asked once, where the site does not answer 200: it may be somebody else's.
     """
 
     def __init__(self, address: str, path: str, rate: float = 40) -> None:
         self.address, self.path, self.rate = address, path, rate
-        self.times: list[float] = []
-        self.failures: list[str] = []
+        self.answers: list[Answer] = []
         self._kept: list[tuple[float, http.client.HTTPConnection]] = []
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._coming = threading.Thread(target=self._come, daemon=True)
@@ -37,20 +50,25 @@ class Clients:
     @property
     def sent(self) -> int:
         """Return how many requests there were."""
-        return len(self.times)
+        return len(self.answers)
+
+    @property
+    def failures(self) -> list[str]:
+        """Return what was wrong, and after how long, of each that failed."""
+        return [f"after {one.seconds:.2f} s {one.wrong}" for one in self.answers if one.wrong]
 
     @property
     def slowest(self) -> float:
         """Return the seconds of the longest answer."""
-        return max(self.times, default=0.0)
+        return max((one.seconds for one in self.answers), default=0.0)
 
     @property
     def median(self) -> float:
         """Return the seconds in which half of them were answered."""
-        return statistics.median(self.times or [0.0])
+        return statistics.median([one.seconds for one in self.answers] or [0.0])
 
     def __enter__(self) -> Clients:
-        said = self._once(self._connection(), {"Connection": "close"})
+        _, said = self._once(self._connection(), {"Connection": "close"})
         if said:
             raise BadInput(
                 f"http://{self.address}{self.path} is not answered with 200, but: {said}",
@@ -84,20 +102,18 @@ class Clients:
                 pool.submit(self._ask, began + come / self.rate, come % 2 == 1)
                 come += 1
         except RuntimeError as error:  # this machine has no more threads
-            self.failures.append(f"request {come} could not be sent: {error}")
+            self.answers.append(Answer(time.monotonic(), 0.0, 0, f"could not be sent: {error}"))
         finally:
             pool.shutdown(cancel_futures=True)
 
     def _ask(self, due: float, keep: bool) -> None:
         link = self._take() if keep else self._connection()
-        failure = self._once(link, {} if keep else {"Connection": "close"})
+        status, failure = self._once(link, {} if keep else {"Connection": "close"})
         took = time.monotonic() - due
+        kept = "on a connection kept open" if keep else "on a new connection"
         with self._lock:
-            self.times.append(took)
-            if failure:
-                kept = "on a connection kept open" if keep else "on a new connection"
-                self.failures.append(f"after {took:.2f} s {kept}: {failure}")
-            elif keep:
+            self.answers.append(Answer(due, took, status, f"{kept}: {failure}" if failure else ""))
+            if keep and not failure:
                 self._kept.append((time.monotonic(), link))
         if failure or not keep:  # not every server says that it closes the connection
             link.close()
@@ -112,12 +128,12 @@ class Clients:
                 link.close()
         return self._connection()
 
-    def _once(self, link: http.client.HTTPConnection, headers: dict[str, str]) -> str:
-        """Ask once; return what was wrong with the answer, or an empty string."""
+    def _once(self, link: http.client.HTTPConnection, headers: dict[str, str]) -> tuple[int, str]:
+        """Ask once; return the status, and what was wrong with the answer, or an empty string."""
         try:
             link.request("GET", self.path, headers=headers)
             answer = link.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            return repr(error)
-        return "" if answer.status == 200 else f"{answer.status} {text[:200]!r}"
+            return 0, repr(error)
+        return answer.status, "" if answer.status == 200 else f"{answer.status} {text[:200]!r}"

@@ -29,7 +29,11 @@ options:
     elements: dict
     default: []
     suboptions:
-      takes: {description: What a change of it takes, type: str, choices: [restart, reload], default: restart}
+      takes:
+        description: What a change of it takes; reload-units for a drop-in that leaves alone what runs.
+        type: str
+        choices: [restart, reload, reload-units]
+        default: restart
   check: {description: Command that must succeed before a restart or reload, type: list, elements: str, default: []}
   answers:
     description: Where it must answer 2xx itself, so that no proxy's answer is taken for its own.
@@ -48,11 +52,11 @@ did: {description: "What was done, of reload-units, enable, start, restart, relo
 journal: {description: The last lines of the unit's journal, type: str, returned: when it failed}
 """
 
-VERBS = ["restart", "reload"]  # what a change of a file may take
+TAKES = ["restart", "reload", "reload-units"]  # what a change of a file may take
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "files": {
-        **greenrack_files.argument(takes={"type": "str", "choices": VERBS, "default": "restart"}),
+        **greenrack_files.argument(takes={"type": "str", "choices": TAKES, "default": "restart"}),
         "default": [],
     },
     "check": {"type": "list", "elements": "str", "default": []},
@@ -121,11 +125,11 @@ def unread(unit, paths):
     return [path for path in there if path not in unit["DropInPaths"].split()]
 
 
-def wanted(unit, restart_on, reload_on, written):
+def wanted(unit, restart_on, reload_on, units, written):
     """Return the verb that brings the unit up to date, or None."""
     if unit["ActiveState"] not in ("active", "reloading"):
         return "start"
-    own = [unit["FragmentPath"], *unit["DropInPaths"].split()]
+    own = {unit["FragmentPath"], *unit["DropInPaths"].split()} - set(units)
     if not written.isdisjoint(restart_on) or unread(unit, restart_on):
         return "restart"
     # It read its files after it began to start; a reload, which changes the state, does not count.
@@ -135,15 +139,15 @@ def wanted(unit, restart_on, reload_on, written):
     return "reload" if due else None
 
 
-def plan(unit, restart_on, reload_on, written):
+def plan(unit, restart_on, reload_on, units, written):
     """Return what has to be done, in order; the files are paths, and a dry run would have written some."""
     steps = []
-    overlooked = unit["NeedDaemonReload"] == "yes" or unread(unit, restart_on)
-    if overlooked or unit["LoadState"] == "not-found":
+    overlooked = unread(unit, [*restart_on, *units]) or not written.isdisjoint(units)
+    if overlooked or unit["NeedDaemonReload"] == "yes" or unit["LoadState"] == "not-found":
         steps.append("reload-units")
     if unit["UnitFileState"] not in ("enabled", "enabled-runtime", "static", "alias"):
         steps.append("enable")
-    verb = wanted(unit, restart_on, reload_on, written)
+    verb = wanted(unit, restart_on, reload_on, units, written)
     return [*steps, verb] if verb else steps
 
 
@@ -182,9 +186,9 @@ def main():
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     name, files = module.params["name"], module.params["files"]
     paths, diff = greenrack_files.bring_up_to_date(module, files)
-    takes = {verb: [file["path"] for file in files if file["takes"] == verb] for verb in VERBS}
+    takes = [[file["path"] for file in files if file["takes"] == one] for one in TAKES]
     try:
-        steps = plan(show(name), takes["restart"], takes["reload"], set(paths))
+        steps = plan(show(name), *takes, set(paths))
         if not module.check_mode:
             for step in steps:
                 do(step, name, module.params["check"])

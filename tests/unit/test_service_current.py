@@ -37,10 +37,14 @@ def unit(started: float = 100, changed: float | None = None, **properties: str) 
 
 
 def plan(
-    unit: dict[str, str], restart: Sequence[str] = (), reload: Sequence[str] = (), written: str = ""
+    unit: dict[str, str],
+    restart: Sequence[str] = (),
+    reload: Sequence[str] = (),
+    units: Sequence[str] = (),
+    written: str = "",
 ) -> list[str]:
-    """Return what has to be done because of files a change of which takes a restart or a reload."""
-    return service.plan(unit, restart, reload, {written})
+    """Return what has to be done because of files a change of which takes one or the other."""
+    return service.plan(unit, restart, reload, units, {written})
 
 
 @pytest.fixture
@@ -101,6 +105,15 @@ def test_a_drop_in_that_systemd_overlooked_is_read(tmp_path: Path) -> None:
     wanted = {"restart": [path]}
     assert plan(unit(), **wanted) == ["reload-units", "restart"]
     assert plan(unit(DropInPaths=path), **wanted) == []
+
+
+def test_a_drop_in_may_leave_alone_what_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "web.service.d"
+    folder.mkdir()
+    path = written(folder / "restart.conf", 0)
+    assert plan(unit(), units=[path]) == ["reload-units"]
+    assert plan(unit(), units=[path], written=path) == ["reload-units"]
+    assert plan(unit(DropInPaths=path), units=[path]) == []
 
 
 def test_a_file_that_is_not_there_is_no_reason(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""What clients feel of a fault: an open loop on each of the site's routes, while something is broken."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+from bench.clients import Answer, Clients
+
+# Of what asks upstream, of what asks upstream and then the database, and of what asks nobody.
+ROUTES = {"page": "/?delay=0.2", "database": "/db?delay=0.2", "unrelated": "/healthz"}
+RATE = 10  # requests a second, on each
+GOOD = 2  # seconds without a failure after which all is taken to be well again
+
+
+class Felt:
+    """A context, of clients that come from its begin to its end; `strike` says when the fault came."""
+
+    def __init__(self, lab, address=None):
+        self.clients = {
+            name: Clients(address or f"{lab.prefix}.11", path, RATE)
+            for name, path in ROUTES.items()
+        }
+        self.struck = 0.0
+        self._stack = ExitStack()
+
+    def __enter__(self):
+        for clients in self.clients.values():
+            self._stack.enter_context(clients)
+        time.sleep(GOOD)
+        assert not any(clients.failures for clients in self.clients.values()), self
+        return self
+
+    def __exit__(self, *told):
+        self._stack.close()
+
+    def strike(self, fault):
+        """Break something by calling `fault`; return what it returns."""
+        self.struck = time.monotonic()
+        return fault()
+
+    def recovers(self, seconds=120):
+        """Wait until requests of all routes have been served for a while, or fail with what became of them."""
+        end = time.monotonic() + seconds
+        while True:
+            time.sleep(0.5)
+            since = time.monotonic() - GOOD
+            lately = [
+                [one for one in clients.answers if one.due > since]
+                for clients in self.clients.values()
+            ]
+            if all(some and not any(one.wrong for one in some) for some in lately):
+                return
+            assert time.monotonic() < end, f"not served again after {seconds} s\n{self}"
+
+    def failed(self, route) -> list[Answer]:
+        """Return the requests of a route that failed, in the order in which they were due."""
+        wrong = [one for one in self.clients[route].answers if one.wrong]
+        return sorted(wrong, key=lambda one: one.due)
+
+    def in_flight(self, route) -> int:
+        """Return how many requests of a route were on their way when it struck."""
+        answers = self.clients[route].answers
+        return sum(one.due <= self.struck <= one.due + one.seconds for one in answers)
+
+    def away(self, route) -> float:
+        """Return the seconds from when it struck until when the last request that failed was due."""
+        return max([one.due - self.struck for one in self.failed(route)] or [0.0])
+
+    def statuses(self, route) -> set[int]:
+        """Return what requests that failed were answered with, 0 where there was no answer."""
+        return {one.status for one in self.failed(route)}
+
+    def slowest(self, route) -> float:
+        """Return the seconds of the longest answer to a request due since shortly before it struck."""
+        since = self.struck - GOOD
+        answers = self.clients[route].answers
+        return max([one.seconds for one in answers if one.due >= since] or [0.0])
+
+    def __str__(self):
+        lines = []
+        for name, clients in self.clients.items():
+            failed = self.failed(name)
+            lines.append(
+                f"{name}: {clients.sent} asked, {len(failed)} failed {sorted(self.statuses(name)) or ''}, "
+                f"{self.in_flight(name)} in flight when it struck, away for {self.away(name):.1f} s, "
+                f"slowest {self.slowest(name):.2f} s"
+            )
+            lines += [
+                f"    {one.due - self.struck:+.2f} s, {one.seconds:.2f} s: {one.wrong[:60]}"
+                for one in failed[:3]
+            ]
+        return "\n".join(lines)
