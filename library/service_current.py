@@ -30,6 +30,11 @@ options:
     default: []
     suboptions:
       takes: {description: What a change of it takes, type: str, choices: [restart, reload], default: restart}
+  reads:
+    description: Files that others write, such as certificates, and whose change takes a reload.
+    type: list
+    elements: path
+    default: []
   check: {description: Command that must succeed before a restart or reload, type: list, elements: str, default: []}
   answers:
     description: Where it must answer 2xx itself, so that no proxy's answer is taken for its own.
@@ -55,6 +60,7 @@ ARGUMENTS = {
         **greenrack_files.argument(takes={"type": "str", "choices": VERBS, "default": "restart"}),
         "default": [],
     },
+    "reads": {"type": "list", "elements": "path", "default": []},
     "check": {"type": "list", "elements": "str", "default": []},
     "answers": {
         "type": "dict",
@@ -183,6 +189,7 @@ def main():
     name, files = module.params["name"], module.params["files"]
     paths, diff = greenrack_files.bring_up_to_date(module, files)
     takes = {verb: [file["path"] for file in files if file["takes"] == verb] for verb in VERBS}
+    takes["reload"] += module.params["reads"]
     try:
         steps = plan(show(name), takes["restart"], takes["reload"], set(paths))
         if not module.check_mode:
