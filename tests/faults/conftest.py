@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults.felt import Felt
-from tests.stack.conftest import deployed, lab, labs, single  # noqa: F401
+from tests.stack.conftest import deployed, lab, labs  # noqa: F401
 from tests.stack.lab import ROOT
 
 HEAD = "| fault | promise | measured |\n|---|---|---|\n"

@@ -16,10 +16,9 @@ GOOD = 2  # seconds without a failure after which all is taken to be well again
 class Felt:
     """A context, of clients that come from its begin to its end; `strike` says when the fault came."""
 
-    def __init__(self, lab, address=None):
+    def __init__(self, lab):
         self.clients = {
-            name: Clients(address or f"{lab.prefix}.11", path, RATE)
-            for name, path in ROUTES.items()
+            name: Clients(f"{lab.prefix}.11", path, RATE) for name, path in ROUTES.items()
         }
         self.struck = self.healed = 0.0
         self._stack = ExitStack()

@@ -1,4 +1,4 @@
-"""What the application needs is stopped, frozen, cut off or full, for half a minute: others do not feel it."""
+"""What the application needs is stopped, frozen, cut off or denied, for half a minute: others do not feel it."""
 
 import subprocess
 
