@@ -21,7 +21,7 @@ class Felt:
             name: Clients(address or f"{lab.prefix}.11", path, RATE)
             for name, path in ROUTES.items()
         }
-        self.struck = 0.0
+        self.struck = self.healed = 0.0
         self._stack = ExitStack()
 
     def __enter__(self):
@@ -38,6 +38,15 @@ class Felt:
         """Break something by calling `fault`; return what it returns."""
         self.struck = time.monotonic()
         return fault()
+
+    def lasts(self, seconds):
+        """Let the fault last until so many seconds after it struck."""
+        time.sleep(max(0, self.struck + seconds - time.monotonic()))
+
+    def heal(self, cure):
+        """End the fault by calling `cure`."""
+        cure()
+        self.healed = time.monotonic()
 
     def recovers(self, seconds=120):
         """Wait until requests of all routes have been served for a while, or fail with what became of them."""
@@ -67,6 +76,10 @@ class Felt:
         """Return the seconds from when it struck until when the last request that failed was due."""
         return max([one.due - self.struck for one in self.failed(route)] or [0.0])
 
+    def after(self, route) -> list[Answer]:
+        """Return the requests of a route that were due after it struck, and failed."""
+        return [one for one in self.failed(route) if one.due > self.struck]
+
     def statuses(self, route) -> set[int]:
         """Return what requests that failed were answered with, 0 where there was no answer."""
         return {one.status for one in self.failed(route)}
@@ -76,6 +89,39 @@ class Felt:
         since = self.struck - GOOD
         answers = self.clients[route].answers
         return max([one.seconds for one in answers if one.due >= since] or [0.0])
+
+    def p99(self, route) -> tuple[float, float]:
+        """Return the 99th percentile of the seconds that answers took, before it struck and from then on."""
+        answers = self.clients[route].answers
+        parts = (
+            sorted(one.seconds for one in answers if (one.due >= self.struck) == after)
+            for after in (False, True)
+        )
+        before, during = (part[int(0.99 * len(part))] if part else 0.0 for part in parts)
+        return before, during
+
+    def summary(self) -> str:
+        """Return what clients felt, as a cell of a table."""
+        parts = []
+        for name, clients in self.clients.items():
+            failed = self.failed(name)
+            if failed:
+                answered = ", ".join(
+                    str(status or "no answer") for status in sorted(self.statuses(name))
+                )
+                within = max(one.seconds for one in failed)
+                parts.append(
+                    f"{name}: {len(failed)} of {clients.sent} failed ({answered}, within {within:.1f} s), "
+                    f"the last {self.away(name):.1f} s after the fault came"
+                )
+            else:
+                before, during = self.p99(name)
+                parts.append(
+                    f"{name}: 0 of {clients.sent} failed, p99 {before:.2f} s before, {during:.2f} s from then on"
+                )
+        if self.healed:
+            parts.append(f"the fault lasted {self.healed - self.struck:.0f} s")
+        return "; ".join(parts)
 
     def __str__(self):
         lines = []

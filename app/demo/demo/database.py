@@ -18,14 +18,15 @@ from demo.pool import Pool, PoolTimeout
 
 RETRY_AFTER = 2  # seconds; tells clients when to come back
 
-# What the URL does not say. A host that vanished is noticed in a minute, not in a quarter of
-# an hour, which is what TCP takes by itself.
+# What the URL does not say. A host that vanished is noticed in 15 seconds, not in a quarter of
+# an hour, which is what TCP takes by itself: before the proxy gives up, and in the application's own
+# words. A query may take longer, for the kernel of a host that is there answers meanwhile.
 _DEFAULTS = {
     "application_name": "demo",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "60000",  # milliseconds
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "10000",  # milliseconds
 }
 
 _GONE = (OperationalError, InterfaceError, PoolTimeout)

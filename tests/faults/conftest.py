@@ -1,0 +1,46 @@
+"""The lab that faults are injected into, and the table of what they did (docs/reliability.md)."""
+
+import pytest
+
+from tests.faults.felt import Felt
+from tests.stack.conftest import deployed, lab, labs, single  # noqa: F401
+from tests.stack.lab import ROOT
+
+HEAD = "| fault | promise | measured |\n|---|---|---|\n"
+ROWS = pytest.StashKey()
+
+
+@pytest.fixture
+def told(request):
+    """Take (fault, promise, what was measured) for the table."""
+    return lambda *row: request.config.stash.setdefault(ROWS, []).append(row)
+
+
+@pytest.fixture
+def suffered(deployed, told):  # noqa: F811
+    """Strike the stack while clients come; return what they felt when all is well again, and tell the table."""
+
+    def suffered(fault, promise, strike, heal=None, seconds=120, lasts=30):
+        with Felt(deployed) as felt:
+            felt.strike(strike)
+            if heal:
+                try:
+                    felt.lasts(lasts)
+                finally:
+                    felt.heal(heal)
+            felt.recovers(seconds)
+        told(fault, promise, felt.summary())
+        return felt
+
+    return suffered
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter, config):
+    rows = config.stash.get(ROWS, [])
+    if rows:
+        table = HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+        (ROOT / "results").mkdir(exist_ok=True)
+        (ROOT / "results/faults.md").write_text(table)
+        terminalreporter.section("what faults did (results/faults.md)")
+        terminalreporter.write(table)

@@ -1,0 +1,93 @@
+"""What the application needs is stopped, frozen, cut off or full, for half a minute: others do not feel it."""
+
+import subprocess
+
+import pytest
+
+from tests.stack.lab import SUDO
+
+POSTGRESQL = "postgresql@15-main"
+DATABASE = "503 (504 for what was under way) in a bound; other routes unaffected; well again without a restart"
+UPSTREAM = "502 or 504 in a bound; other routes unaffected; well again without a restart"
+SESSIONS = (
+    "systemd-run --unit=crowd --uid=postgres sh -c "
+    "'for one in $(seq 200); do psql -XAtc \"SELECT pg_sleep(600)\" & done; wait'"
+)
+
+
+def _ends(unit):
+    return {
+        "stopped": (f"systemctl stop {unit}", f"systemctl start {unit}"),
+        "frozen": (f"systemctl freeze {unit}", f"systemctl thaw {unit}"),
+    }
+
+
+def _plug(lab, host, how):
+    link = ["ip", "link", "set", f"vb-{lab.name}-{host}", how]
+    subprocess.run([*SUDO, *link], check=True)
+
+
+AWAY = {
+    "the database": ("db1", POSTGRESQL, DATABASE, {"database"}, {503, 504}),
+    "the slow API": ("api1", "slow-api", UPSTREAM, {"page", "database"}, {502, 504}),
+}
+HOW = ["stopped", "frozen", "cut off"]
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("what", AWAY)
+def test_what_is_away_is_felt_by_those_who_need_it(deployed, suffered, what, how):
+    host, unit, promise, needing, answers = AWAY[what]
+    runs = f"systemctl show --property=MainPID {deployed.instance()}"
+    before = deployed.run("app1", runs)
+    if how == "cut off":
+        strike, heal = lambda: _plug(deployed, host, "down"), lambda: _plug(deployed, host, "up")
+    else:
+        first, last = _ends(unit)[how]
+        strike, heal = lambda: deployed.run(host, first), lambda: deployed.run(host, last)
+    felt = suffered(f"{what} {how} for 30 s", promise, strike, heal)
+    for route in felt.clients:
+        if route in needing:
+            assert felt.failed(route), f"nothing was felt of it\n{felt}"
+            assert felt.statuses(route) <= answers, felt
+        else:
+            assert felt.failed(route) == [], felt
+    assert deployed.run("app1", runs) == before, "the application was restarted"
+
+
+def test_database_that_takes_no_more_connections(deployed, suffered):
+    # Those the application has are ended, or it would not need new ones.
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'demo'"
+
+    def strike():
+        deployed.run("db1", f'{SESSIONS}; sleep 3; runuser -u postgres -- psql -XAtc "{end}"')
+
+    felt = suffered(
+        "PostgreSQL has no connection free for 30 s",
+        DATABASE,
+        strike,
+        lambda: deployed.run("db1", "systemctl stop crowd"),
+    )
+    assert felt.failed("page") == felt.failed("unrelated") == [], felt
+    assert felt.failed("database"), f"nothing was felt of it\n{felt}"
+    assert felt.statuses("database") == {503}, felt
+
+
+def test_names_cannot_be_resolved(deployed, suffered):
+    lost = "sed -i 's/^nameserver.*/nameserver 192.0.2.1/' /etc/resolv.conf"
+    hosts = ("proxy1", "app1", "api1", "db1")
+    kept = {host: deployed.run(host, "cat /etc/resolv.conf") for host in hosts}
+
+    def strike():
+        for host in hosts:
+            deployed.run(host, lost)
+        run = deployed.play("site.yml", "-e", "server=uwsgi_gevent")
+        assert run.code == 0, run.output
+        assert sum(run.changed.values()) == 0, run.output
+
+    def heal():
+        for host in hosts:
+            deployed.run(host, f"printf '%s\\n' '{kept[host]}' > /etc/resolv.conf")
+
+    felt = suffered("DNS away", "no effect, also on a deploy that installs nothing", strike, heal)
+    assert [felt.failed(route) for route in felt.clients] == [[], [], []], felt
