@@ -4,7 +4,7 @@ VENV := .venv
 PLAY := $(VENV)/bin/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup demo test bench-deploy bench-modes bench-changes lint lab-up lab-down lab-status lock
+.PHONY: help setup demo test test-faults bench-deploy bench-modes bench-changes lint lab-up lab-down lab-status lock
 
 help: ## What can be typed here
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -20,6 +20,9 @@ demo: setup ## Boot the lab, deploy uwsgi_gevent, load it, show the result
 test: setup ## Every check there is
 	@./bin/test-tools
 	$(VENV)/bin/python -m pytest --numprocesses=3
+
+test-faults: setup ## Break things in a lab while clients come, and see what they feel of it (about 10 minutes)
+	$(VENV)/bin/python -m pytest tests/faults
 
 bench-deploy: setup ## Time the lab, a first deploy, a run without a change and the tutorial's load
 	./bin/bench-deploy

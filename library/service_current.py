@@ -34,6 +34,11 @@ options:
         type: str
         choices: [restart, reload, reload-units]
         default: restart
+  reads:
+    description: Files that others write, such as certificates, and whose change takes a reload.
+    type: list
+    elements: path
+    default: []
   check: {description: Command that must succeed before a restart or reload, type: list, elements: str, default: []}
   answers:
     description: Where it must answer 2xx itself, so that no proxy's answer is taken for its own.
@@ -59,6 +64,7 @@ ARGUMENTS = {
         **greenrack_files.argument(takes={"type": "str", "choices": TAKES, "default": "restart"}),
         "default": [],
     },
+    "reads": {"type": "list", "elements": "path", "default": []},
     "check": {"type": "list", "elements": "str", "default": []},
     "answers": {
         "type": "dict",
@@ -187,6 +193,7 @@ def main():
     name, files = module.params["name"], module.params["files"]
     paths, diff = greenrack_files.bring_up_to_date(module, files)
     takes = [[file["path"] for file in files if file["takes"] == one] for one in TAKES]
+    takes[1] += module.params["reads"]
     try:
         steps = plan(show(name), *takes, set(paths))
         if not module.check_mode:

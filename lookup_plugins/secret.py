@@ -35,6 +35,9 @@ options:
   default:
     description: What a secret is that is not there yet, instead of one that is made. It is not written down.
     type: str
+  initial:
+    description: What a secret is that is not there yet, instead of one that is made here.
+    type: str
   value:
     description: What the secret is from now on; "new" for one that is made.
     type: str
@@ -64,6 +67,7 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=options)
         path = Path(self.get_option("file"))
         default, value = self.get_option("default"), self.get_option("value")
+        initial = self.get_option("initial")
         try:
             known = self._read(path)
             if value is None and all(term in known for term in terms):
@@ -75,7 +79,7 @@ class LookupModule(LookupBase):
                 for term in terms:
                     if value is not None:
                         known[term] = made() if value == "new" else value
-                    known.setdefault(term, made())
+                    known.setdefault(term, initial or made())
                 self._write(path, known)
         except OSError as error:
             told = (

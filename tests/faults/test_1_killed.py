@@ -44,9 +44,13 @@ def test_what_is_killed_comes_back(deployed, suffered, what):
 def test_pooler_that_is_killed_comes_back(deployed, suffered):
     run = deployed.play("site.yml", "-e", "server=uwsgi_gevent", "-e", "pooler=true")
     assert run.code == 0, run.output
-    felt = suffered(
-        "`kill -9` PgBouncer", BACK, lambda: deployed.run("db1", MAIN.format("pgbouncer"))
-    )
+    try:
+        felt = suffered(
+            "`kill -9` PgBouncer", BACK, lambda: deployed.run("db1", MAIN.format("pgbouncer"))
+        )
+    finally:
+        run = deployed.play("site.yml", "-e", "server=uwsgi_gevent")
+        assert run.code == 0, run.output
     assert felt.failed("page") == felt.failed("unrelated") == [], felt
     assert felt.failed("database"), f"nothing was felt of it\n{felt}"
     assert felt.statuses("database") == {503}, felt

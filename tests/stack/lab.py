@@ -22,6 +22,17 @@ RESTLESS = re.compile(
     r"^(run|tmp|var/(log|tmp|cache|lib/(systemd|apt|dpkg/lock))|(root|home/[^/]+)/\.(ansible|sudo_as_admin))"
 )
 
+# A client of PostgreSQL: asks for TLS, then to log in as demo.
+KNOCK = r"""python3 - <<'END'
+import socket, ssl
+plain = socket.create_connection(("%(address)s", %(port)d), 5)
+plain.sendall(bytes.fromhex("0000000804d2162f"))
+plain.recv(1)
+link = ssl._create_unverified_context().wrap_socket(plain)
+link.sendall(b"\x00\x00\x00\x21\x00\x03\x00\x00user\x00demo\x00database\x00demo\x00\x00")
+print(link.recv(300))
+END"""
+
 
 class Run:
     """What a playbook did."""
@@ -101,6 +112,10 @@ class Lab:
         done = self.host(name).run(command)
         assert done.rc == 0, f"{name}: {command}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
+
+    def knock(self, name, port):
+        """Return the first thing the database's host says at a port to a login that comes by TLS from a host."""
+        return self.run(name, KNOCK % {"address": self.address("db1"), "port": port})
 
     def boot_id(self, name):
         """Return what the kernel calls the host's present run, or None if it cannot be reached."""

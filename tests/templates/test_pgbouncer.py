@@ -46,6 +46,17 @@ def test_who_may_log_in() -> None:
     assert said == [["host", "shop", "shop", f"10.0.0.{n}/32", "scram-sha-256"] for n in (21, 22)]
 
 
+def test_who_comes_without_tls_is_refused_once_nobody_has_to() -> None:
+    for tls, only, kind in ((False, True, "host"), (True, False, "host"), (True, True, "hostssl")):
+        given = {**SHOP, "pgbouncer_tls": tls, "pgbouncer_tls_only": only}
+        (line,) = render("pgbouncer", "hba.conf.j2", **given).splitlines()[2:]
+        assert line.split()[0] == kind
+    settings = read(pgbouncer_tls=True)["pgbouncer"]
+    assert settings["client_tls_sslmode"] == "allow"
+    assert settings["client_tls_cert_file"].endswith("host.crt")
+    assert "client_tls_sslmode" not in read()["pgbouncer"]
+
+
 @pytest.mark.parametrize(
     "password",
     [

@@ -18,10 +18,21 @@ COMMENT ON TABLE orders IS '100 % of them';  -- the last line is a comment
 SHOP = {"postgresql_database": "shop"}
 
 
-@pytest.mark.parametrize("pooled", [False, True])
-def test_who_may_log_in(cluster: demo_postgres.Cluster, pooled: bool) -> None:
+@pytest.mark.parametrize(
+    ("pooled", "tls", "only", "kind"),
+    [
+        (False, False, False, "host"),
+        (True, False, True, "host"),
+        (True, True, False, "host"),
+        (False, True, True, "hostssl"),
+    ],
+)
+def test_who_may_log_in(
+    cluster: demo_postgres.Cluster, pooled: bool, tls: bool, only: bool, kind: str
+) -> None:
     clients = ["10.0.0.21", "10.0.0.22"]
     given = {"postgresql_clients": clients, "postgresql_pooled": pooled, **SHOP}
+    given |= {"postgresql_tls": tls, "postgresql_tls_only": only}
     hba = render("postgresql", "pg_hba.conf.j2", **given)
     # The view shows the file as it is now; the server goes on with the one it has loaded.
     path = cluster.folder / "data" / "pg_hba.conf"
@@ -35,10 +46,12 @@ def test_who_may_log_in(cluster: demo_postgres.Cluster, pooled: bool) -> None:
     finally:
         path.write_text(before)
     host, own, everybody = "255.255.255.255", ["samerole"], ["all"]
+    # This server has no certificate, and says so.
+    says = "hostssl record cannot match because SSL is disabled" if kind == "hostssl" else None
     assert rules == [
         ("local", ["all"], ["postgres"], None, None, "peer", None),
         *[("local", own, everybody, None, None, "scram-sha-256", None)] * pooled,
-        *(("host", own, everybody, client, host, "scram-sha-256", None) for client in clients),
+        *((kind, own, everybody, client, host, "scram-sha-256", says) for client in clients),
     ]
 
 
@@ -68,6 +81,15 @@ def test_the_servers_settings(cluster: demo_postgres.Cluster) -> None:
     restart = "setting could not be applied"
     assert {error for *_, error in shown} <= {None, restart}
     assert {name: setting for name, setting, _ in shown} == wanted
+
+
+def test_debians_own_certificate_stays_where_there_is_no_other() -> None:
+    names = {
+        line.split(" = ")[0]
+        for line in render("postgresql", "greenrack_tls.conf.j2", postgresql_tls=True).splitlines()
+    }
+    assert {"ssl", "ssl_cert_file", "ssl_key_file", "ssl_min_protocol_version"} < names
+    assert "ssl" not in render("postgresql", "greenrack_tls.conf.j2")
 
 
 @pytest.fixture

@@ -110,3 +110,27 @@ def test_what_is_live_is_what_proxies_say(
     groups = {"proxy": list(flags), "app": ["app1"]}
     given = {**of_topology(), "groups": groups, "hostvars": hostvars}
     assert evaluate("app_server", "app_live", **given) == live
+
+
+@pytest.mark.parametrize(
+    ("groups", "chosen", "tls"),
+    [
+        ({"app": ["app1"], "database": ["db1"]}, {}, True),
+        ({"app": ["app1"], "database": ["db1"]}, {"internal_tls": "false"}, False),
+        ({"app": ["app1"], "database": ["app1"]}, {}, False),
+        ({"app": ["app1", "db1"], "database": ["db1"]}, {}, True),
+        ({"app": ["app1"]}, {}, False),
+    ],
+)
+def test_a_database_on_another_host_is_checked(
+    groups: dict[str, list[str]], chosen: dict[str, Any], tls: bool
+) -> None:
+    hostvars = {name: {"service_address": name} for name in ("app1", "db1")}
+    groups = {"proxy": ["app1"], **groups}
+    given = {**of_topology(), "groups": groups, "hostvars": hostvars, **chosen}
+    given |= {"database_password": "secret", "migrate_password": "secret", "database_address": "db"}
+    assert evaluate("app_server", "internal_tls_enabled", **given, inventory_hostname="app1") == tls
+    for name in ("database_url", "migrate_database_url"):
+        url = evaluate("app_server", name, **given)
+        end = "?sslmode=verify-full&sslrootcert=/etc/greenrack/tls/ca.crt"
+        assert url.endswith(f"/demo{end if tls else ''}"), url

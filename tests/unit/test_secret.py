@@ -80,6 +80,14 @@ def test_it_can_be_set_and_made_anew(inventory: Path) -> None:
     }
 
 
+def test_it_can_be_given_what_it_is_first(inventory: Path) -> None:
+    """Three hosts give each their own, and the first stays."""
+    given = "file=inventory_dir ~ '/.secrets.yml', initial=inventory_hostname"
+    (first,) = told(inventory, f"lookup('secret', 'x', {given})")
+    assert first in {"a", "b", "c"}
+    assert told(inventory, "lookup('secret', 'x', file=inventory_dir ~ '/.secrets.yml')") == {first}
+
+
 def test_it_is_encrypted_where_there_is_a_vault_password(inventory: Path) -> None:
     (inventory / "password").write_text("a long one")
     vault = ("--vault-password-file", str(inventory / "password"))

@@ -265,6 +265,14 @@ def test_what_ended_once_is_waited_for(shows: Callable[..., None]) -> None:
     assert (result.get("failed"), result["did"]) == (None, []), result
 
 
+def test_a_file_that_others_write_takes_a_reload(
+    shows: Callable[..., None], old: str, new: str
+) -> None:
+    for path, did in ((old, []), (new, ["reload"]), ("/nowhere", [])):
+        shows(unit())
+        assert greenrack_modules.run(service, True, name="web.service", reads=[path])["did"] == did
+
+
 def test_a_unit_nobody_knows_would_be_started() -> None:
     if not Path("/run/systemd/system").is_dir():
         pytest.skip("systemd does not run this machine")
