@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from greenrack_recovery import Failed, Recovery, run
+from greenrack_recovery import Failed, Recovery, enough_space, run
 
 SETTINGS = Path("/etc/pgbackrest/database_backup.json")
 HOME = Path("/var/lib/pgbackrest")
@@ -52,8 +52,8 @@ def now():
 
 
 def shown(moment):
-    """Return a time as people and PostgreSQL read it."""
-    return f"{moment:%Y-%m-%d %H:%M:%S}+00"
+    """Return a time as it is typed: without a blank, at which Ansible would cut it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}+00"
 
 
 @contextmanager
@@ -121,11 +121,9 @@ def last_commit(settings):
             segment = Path(folder, path.name[:24])
             name = str(path.relative_to(REPOSITORY))
             with segment.open("wb") as file:
-                subprocess.run(
-                    ["/bin/sh", "-ec", 'pgbackrest repo-get "$0" | zstd -dcq', name],
-                    stdout=file,
-                    check=True,
-                )
+                unpack = ["/bin/sh", "-c", 'pgbackrest repo-get "$0" | zstd -dcq', name]
+                if subprocess.run(unpack, stdout=file, check=False).returncode != 0:
+                    raise Failed(f"{name} in the repository cannot be read.")
             # It ends with an error where the segment was not full.
             command = [waldump, "--rmgr=Transaction", str(segment)]
             told = subprocess.run(
@@ -157,7 +155,9 @@ def window(settings, arguments):
         # The transaction after the wanted second is what ends a recovery.
         if not (end and first <= wanted < end):
             raise Failed(f"'{arguments.to}' is not among what can be restored. {told}")
-        arguments.to = shown(wanted.astimezone(timezone.utc))
+        arguments.to = (
+            f"{wanted.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}+00"  # as pgBackRest reads it
+        )
     size = max(each[3] for each in there)
     lines = [f"{label} {kind}, ended {shown(moment)}" for label, kind, moment, _ in there]
     last = json.loads(LAST.read_text("utf-8")) if LAST.exists() else None
@@ -196,6 +196,7 @@ def check(settings, _):
         if not there:
             raise Failed("There is no backup.")
         shutil.rmtree(SCRATCH, ignore_errors=True)
+        enough_space(HOME, there[-1][3])
         try:
             SCRATCH.mkdir(mode=0o700)
             data = SCRATCH / "data"
@@ -225,9 +226,13 @@ def main():
         if function is take:
             command.add_argument("type", choices=["full", "diff"])
         elif function is window:
-            command.add_argument("--to", default="", help="latest, or a time such as 2026-11-26 12:00:00+00")
+            command.add_argument(
+                "--to", default="", help="latest, or a time such as 2026-11-26T12:00:00+00"
+            )
         elif function is stanza:
-            command.add_argument("system", help="the cluster's identifier, as pg_controldata shows it")
+            command.add_argument(
+                "system", help="the cluster's identifier, as pg_controldata shows it"
+            )
             command.add_argument("--anew", action="store_true", help="begin with another cluster")
     arguments = parser.parse_args()
     try:

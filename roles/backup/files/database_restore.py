@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from greenrack_recovery import Failed, Recovery, run
+from greenrack_recovery import Failed, Recovery, enough_space, run
 
 
 def as_owner(work):
@@ -54,20 +54,12 @@ def restored(data, folder, arguments):
     print(f"recovered, checkpoint of timeline {told}", flush=True)
 
 
-def enough_space(data, size):
-    """Fail where the old and the restored cluster do not fit beside each other."""
-    free = shutil.disk_usage(data.parent).free
-    if free < size * 1.2:
-        raise Failed(
-            f"{data.parent} has {free // 2**20} MiB free, and the restored database takes {size // 2**20}, and room for WAL, "
-            f"beside the one that is there. Nothing was changed. Make room; {data}.before, if there is one, is of a restore before this one."
-        )
-
-
 def main():
     """Run the program."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--to", required=True, help="latest, or a time such as 2026-11-26 12:00:00+00")
+    parser.add_argument(
+        "--to", required=True, help="latest, or a time such as 2026-11-26 12:00:00+00"
+    )
     parser.add_argument("--timeline", default="latest", help="the one to follow")
     parser.add_argument("--stanza", required=True)
     parser.add_argument("--data", required=True, type=Path, help="the cluster's directory")
@@ -78,7 +70,8 @@ def main():
     data = arguments.data
     before, folder = data.with_name(f"{data.name}.before"), data.with_name(f"{data.name}.recovery")
     try:
-        enough_space(data, arguments.bytes)
+        # Beside the one that is there, which is nothing to lose before this is done.
+        enough_space(data.parent, arguments.bytes)
         run("systemctl", "stop", arguments.unit)
         if folder.exists() and before.exists():  # one was interrupted: what is there is not whole
             shutil.rmtree(folder)
@@ -96,7 +89,9 @@ def main():
         except Failed as error:
             shutil.rmtree(data)
             before.rename(data)
-            raise Failed(f"The database is as it was, for it could not be restored: {error}") from None
+            raise Failed(
+                f"The database is as it was, for it could not be restored: {error}"
+            ) from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             subprocess.run(["systemctl", "start", arguments.unit], check=True)

@@ -4,11 +4,32 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 DAYS = 7 * 24 * 3600  # seconds; recovery takes as long as there is WAL
+
+
+# Said to the server itself, which then heeds nothing that ALTER SYSTEM has left in the directory. No hot standby,
+# which would want the limits of the cluster that was: it answers once it has recovered.
+SETTINGS = {
+    "config_file": "{folder}/postgresql.conf",
+    "hba_file": "{folder}/hba.conf",
+    "ident_file": "{folder}/ident.conf",
+    "unix_socket_directories": "{folder}",
+    "listen_addresses": "",
+    "hot_standby": "off",
+    "archive_mode": "{archive}",
+    "archive_command": "false",
+    "autovacuum": "off",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "max_connections": "20",
+    "shared_preload_libraries": "",
+    "ssl": "off",
+}
 
 
 class Failed(Exception):
@@ -24,31 +45,21 @@ def run(*command, **options):
     return done.stdout
 
 
+def enough_space(folder, size):
+    """Fail where a cluster of so many bytes, and WAL, does not fit."""
+    free = shutil.disk_usage(folder).free
+    if free < size * 1.2:
+        raise Failed(
+            f"{folder} has {free // 2**20} MiB free, and what is restored takes {size // 2**20}, and some for WAL."
+        )
+
+
 class Recovery:
     """A cluster that recovers, answers on a unix socket in a folder of ours, and is stopped.
 
     programs: PostgreSQL's own; data: the restored directory, which is the present user's; folder: for its
     socket, its log and its settings.
     """
-
-    # Said to the server itself, which then heeds nothing that ALTER SYSTEM has left in the directory. No hot standby,
-    # which would want the limits of the cluster that was: it answers once it has recovered.
-    SETTINGS = {
-        "config_file": "{folder}/postgresql.conf",
-        "hba_file": "{folder}/hba.conf",
-        "ident_file": "{folder}/ident.conf",
-        "unix_socket_directories": "{folder}",
-        "listen_addresses": "",
-        "hot_standby": "off",
-        "archive_mode": "{archive}",
-        "archive_command": "false",
-        "autovacuum": "off",
-        "logging_collector": "off",
-        "log_destination": "stderr",
-        "max_connections": "20",
-        "shared_preload_libraries": "",
-        "ssl": "off",
-    }
 
     def __init__(self, programs, data, folder, archive="off"):
         self.programs, self.data, self.folder = programs, data, Path(folder)
@@ -57,7 +68,7 @@ class Recovery:
             (self.folder / f"{name}.conf").write_text(f"{text}\n", "utf-8")
         given = [
             f"{name}={value.format(folder=folder, archive=archive)}"
-            for name, value in self.SETTINGS.items()
+            for name, value in SETTINGS.items()
         ]
         self.options = " ".join(f"-c {shlex.quote(each)}" for each in given)
 
