@@ -1,51 +1,26 @@
 """Backups on another host: what counts as one, who gets at them, and the database's host lost and brought back."""
 
-import json
 import time
-from contextlib import contextmanager
 
 import pytest
 
+from tests.stack.backups import (
+    HOME,
+    archived,
+    check,
+    damaged,
+    gap,
+    last_ok,
+    old_log_damaged,
+    passphrase,
+    rows,
+    sql,
+    stale,
+)
 from tests.stack.test_2_strangers import knock
 
-HOME = "/var/lib/pgbackrest"
 CONFIRMED = ("-e", "restore=replace-the-database-on-db1")
 TEXT = "a row that nobody may read"
-
-
-def sql(lab, statement, database="demo"):
-    """Run SQL as PostgreSQL's superuser; return what psql prints."""
-    return lab.run("db1", f'runuser -u postgres -- psql -XAt {database} -c "{statement}"')
-
-
-def rows(lab):
-    return sql(lab, "SELECT string_agg(text, ',' ORDER BY text) FROM kept")
-
-
-def passphrase(lab):
-    line = lab.run("api1", "grep ^repo1-cipher-pass= /etc/pgbackrest/pgbackrest.conf")
-    return line.partition("=")[2]
-
-
-def archived(lab):
-    """Have all that was written until now in the repository."""
-    segment = sql(lab, "SELECT pg_walfile_name(pg_current_wal_lsn())")
-    sql(lab, "SELECT pg_switch_wal()")
-    end = time.monotonic() + 60
-    while sql(lab, "SELECT last_archived_wal FROM pg_stat_archiver").split(".")[0] < segment:
-        assert time.monotonic() < end, f"{segment} is not archived"
-        time.sleep(0.2)
-
-
-def check(lab):
-    """Return whether the check that restores into scratch is content, and the end of its journal."""
-    unit = "database-backup-check.service"
-    done = lab.host("api1").run(f"systemctl start {unit}")
-    return done.rc == 0, lab.run("api1", f"journalctl --unit {unit} --lines 15 --output cat")
-
-
-def last_ok(lab):
-    return json.loads(lab.run("api1", f"cat {HOME}/last_ok.json"))
 
 
 @pytest.fixture(scope="module")
@@ -155,47 +130,14 @@ def test_jobs_come_in_time_and_have_few_rights(kept):
             assert set(shown.split()) == {"User=postgres", "ProtectSystem=strict", "RemoveIPC=no"}
 
 
-@contextmanager
-def damaged(lab):
-    """The newest full backup with one byte changed in what is largest of it."""
-    newest = f"$(ls -d {HOME}/repository/backup/main/*F | tail -1)"
-    largest = f"find {newest} -type f -printf '%s %p\\n' | sort -n | tail -1"
-    size, path = lab.run("api1", largest).split()
-    flip = f"""python3 -c "
-file = open('{path}', 'r+b')
-file.seek({int(size) // 2})
-byte = file.read(1)[0]
-file.seek({int(size) // 2})
-file.write(bytes([byte ^ 255]))" """
-    lab.run("api1", flip)
-    yield
-    lab.run("api1", flip)
-
-
-@contextmanager
-def stale(lab):
-    """A promise that what is restored is no older than the check itself."""
-    change = (
-        'sed -i \'s/"stale_seconds": {}/"stale_seconds": {}/\' /etc/pgbackrest/database_backup.json'
-    )
-    lab.run("api1", change.format(300, -1))
-    yield
-    lab.run("api1", change.format(-1, 300))
-
-
-@contextmanager
-def gap(lab):
-    """A row less in the database than there were."""
-    sql(lab, "UPDATE greenrack_backup.markers SET number = -number WHERE number = 1", "postgres")
-    archived(lab)
-    yield
-    sql(lab, "UPDATE greenrack_backup.markers SET number = -number WHERE number = -1", "postgres")
-    archived(lab)
-
-
 @pytest.mark.parametrize(
     ("fault", "says"),
-    [(damaged, "restore' failed"), (stale, "are promised"), (gap, "follow one another")],
+    [
+        (damaged, "restore' failed"),
+        (stale, "are promised"),
+        (gap, "follow one another"),
+        (old_log_damaged, "some is damaged"),
+    ],
 )
 def test_check_is_red(kept, fault, says):
     before = last_ok(kept)
@@ -208,6 +150,26 @@ def test_check_is_red(kept, fault, says):
     assert last_ok(kept) == before, "it says that a backup is ok which is not"
     content, said = check(kept)
     assert content, said
+
+
+def test_times_whose_log_is_missing_are_told_and_refused(kept):
+    for _ in range(3):
+        archived(kept)
+    listed = f"ls {HOME}/repository/archive/main/15-1/0*1/*.zst | tail -3"
+    earlier, path, _ = kept.run("api1", listed).split()
+    kept.run("api1", f"mv {path} /tmp/missing")
+    try:
+        ask = "runuser -u postgres -- /usr/local/lib/database-backup/database_backup.py window"
+        assert "WAL is missing" in kept.run("api1", ask)
+        moment = kept.run("api1", f"date -u -d @$(( $(stat -c %Y {earlier}) + 1 )) +%FT%T+00")
+        time.sleep(2)
+        sql(kept, "COMMENT ON TABLE kept IS 'later'")
+        archived(kept)
+        refused = kept.host("api1").run(f"{ask} --to {moment}")
+        assert f"Of '{moment}', WAL is missing" in refused.stderr, refused
+    finally:
+        kept.run("api1", f"mv /tmp/missing {path}")
+    assert "WAL is missing" not in kept.run("api1", ask)
 
 
 NONSENSE = {

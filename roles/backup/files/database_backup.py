@@ -111,10 +111,36 @@ def stanza(settings, arguments):
     return {"state": "other", "backups": len(there), "newest": newest}
 
 
+def segments(settings):
+    """Return the files of WAL, the newest last."""
+    found = REPOSITORY.glob(f"archive/{settings['stanza']}/*/????????????????/*.zst")
+    return sorted(found, key=lambda path: (int(path.parts[-3].split("-")[1]), path.name))
+
+
+def gaps(settings, there):
+    """Return [(from, to)] of times whose WAL is missing; to is None where no backup came after them."""
+    found = []
+    numbered = [
+        (
+            path,
+            path.parts[-3],
+            path.name[:8],
+            int(path.name[8:16], 16) * 256 + int(path.name[16:24], 16),
+        )
+        for path in segments(settings)
+    ]
+    for (path, *line, number), (after, *line_after, number_after) in zip(numbered, numbered[1:]):
+        if line == line_after and number_after > number + 1:
+            begun, back = (
+                datetime.fromtimestamp(each.stat().st_mtime, timezone.utc) for each in (path, after)
+            )
+            found.append((begun, next((end for _, _, end, _ in there if end >= back), None)))
+    return found
+
+
 def last_commit(settings):
     """Return the time of the last transaction that was archived, or None."""
-    newest = sorted(REPOSITORY.glob(f"archive/{settings['stanza']}/*/????????????????/*.zst"))
-    newest.sort(key=lambda path: (int(path.parts[-3].split("-")[1]), path.name))
+    newest = segments(settings)
     waldump = f"{settings['programs']}/pg_waldump"
     with tempfile.TemporaryDirectory(dir=HOME) as folder:
         for path in reversed(newest[-20:]):
@@ -145,6 +171,9 @@ def window(settings, arguments):
     told = "Valid is latest: since the first backup ended, no transaction has been archived"
     if end and end > first:
         told = f"Valid is latest, or a time from {shown(first)} to {shown(end)}"
+    missing = gaps(settings, there)
+    for begun, until in missing:
+        told += f", but not from {shown(begun)} to {shown(until) if until else 'the next backup'}: WAL is missing"
     if arguments.to and arguments.to != "latest":
         try:
             wanted = datetime.fromisoformat(re.sub(r"([+-]\d\d)$", r"\1:00", arguments.to))
@@ -152,6 +181,8 @@ def window(settings, arguments):
             raise Failed(f"'{arguments.to}' is no time. {told}") from None
         if wanted.tzinfo is None:
             raise Failed(f"'{arguments.to}' does not say in which time zone, such as +00. {told}")
+        if any(begun <= wanted and not (until and until <= wanted) for begun, until in missing):
+            raise Failed(f"Of '{arguments.to}', WAL is missing. {told}")
         # The transaction after the wanted second is what ends a recovery.
         if not (end and first <= wanted < end):
             raise Failed(f"'{arguments.to}' is not among what can be restored. {told}")
@@ -188,6 +219,14 @@ def restored_rows(settings, scratch, began):
     return newest, int(age.total_seconds()), rows
 
 
+def whole(settings):
+    """Read all that is kept; Failed where some of it is not what was written."""
+    told = pgbackrest(settings, "--output=text", "--verbose", "verify")
+    # Its exit status may say only that it could look.
+    if "\nstatus: ok\n" not in told:
+        raise Failed(f"Of what is kept, some is damaged or missing:\n{told}")
+
+
 def check(settings, _):
     """Restore the newest backup and all WAL after it beside nothing else, and look at every row."""
     with alone():
@@ -207,6 +246,8 @@ def check(settings, _):
                 newest, age, rows = restored_rows(settings, scratch, began)
         finally:
             shutil.rmtree(SCRATCH, ignore_errors=True)
+        if settings["verify"]:
+            whole(settings)
         seconds = int((now() - began).total_seconds())
         found = {"at": shown(began), "backup": there[-1][0], "newest": newest, "age_seconds": age}
         found |= {"seconds": seconds, "rows": rows}
