@@ -90,5 +90,7 @@ def test_names_cannot_be_resolved(deployed, suffered):
         for host in hosts:
             deployed.run(host, f"printf '%s\\n' '{kept[host]}' > /etc/resolv.conf")
 
-    felt = suffered("DNS away for 30 s", "no effect, also on a deploy that installs nothing", strike, heal)
+    felt = suffered(
+        "DNS away for 30 s", "no effect, also on a deploy that installs nothing", strike, heal
+    )
     assert [felt.failed(route) for route in felt.clients] == [[], [], []], felt
