@@ -22,11 +22,11 @@ def suffered(deployed, told):  # noqa: F811
 
     def suffered(fault, promise, strike, heal=None, seconds=120, lasts=30):
         with Felt(deployed) as felt:
-            felt.strike(strike)
-            if heal:
-                try:
-                    felt.lasts(lasts)
-                finally:
+            try:
+                felt.strike(strike)
+                felt.lasts(lasts if heal else 0)
+            finally:
+                if heal:
                     felt.heal(heal)
             felt.recovers(seconds)
         told(fault, promise, felt.summary())

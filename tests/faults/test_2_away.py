@@ -9,11 +9,6 @@ from tests.stack.lab import SUDO
 POSTGRESQL = "postgresql@15-main"
 DATABASE = "503 (504 for what was under way) in a bound; other routes unaffected; well again without a restart"
 UPSTREAM = "502 or 504 in a bound; other routes unaffected; well again without a restart"
-# The superuser's, who wants as many as others may have.
-CROWD = (
-    "systemd-run --unit=crowd --uid=postgres sh -c "
-    "'for one in $(seq 97); do while :; do psql -XAtc \"SELECT pg_sleep(600)\"; sleep 0.1; done & done; wait'"
-)
 
 
 def _ends(unit):
@@ -57,20 +52,18 @@ def test_what_is_away_is_felt_by_those_who_need_it(deployed, suffered, what, how
 
 
 def test_database_that_takes_no_more_connections(deployed, suffered):
-    # Those the application has are ended, or it would not need new ones.
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'demo%'"
-
-    def strike():
-        deployed.run("db1", f'{CROWD}; sleep 3; runuser -u postgres -- psql -XAtc "{end}"')
-
+    limit = "ALTER ROLE demo CONNECTION LIMIT {}"
+    # What the application has is ended, or it would not need new ones.
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'demo'"
+    psql = "runuser -u postgres -- psql -XAt"
     felt = suffered(
-        "PostgreSQL has no connection free for 30 s",
+        "PostgreSQL grants the application no connection for 30 s",
         DATABASE,
-        strike,
-        lambda: deployed.run("db1", "systemctl stop crowd"),
+        lambda: deployed.run("db1", f'{psql} -c "{limit.format(0)}" -c "{end}"'),
+        lambda: deployed.run("db1", f'{psql} -c "{limit.format(-1)}"'),
     )
     assert felt.failed("page") == felt.failed("unrelated") == [], felt
-    assert felt.failed("database"), f"nothing was felt of it\n{felt}"
+    assert len(felt.failed("database")) > 100, f"it was granted some\n{felt}"
     assert felt.statuses("database") == {503}, felt
 
 
