@@ -54,7 +54,11 @@ def test_host_that_reboots_is_back(deployed, suffered, name):
             assert felt.failed(route), f"nothing was felt of it\n{felt}"
         else:
             assert felt.failed(route) == [], felt
-    assert deployed.run(name, "systemctl --failed --plain --no-legend") == ""
+    # What runs every minute may have found its server away once.
+    deployed.run(
+        name,
+        "timeout 150 sh -c 'while systemctl --failed --plain --no-legend | grep .; do sleep 1; done'",
+    )
 
 
 def test_database_whose_power_fails_keeps_what_it_acknowledged(deployed, suffered, told):
@@ -77,7 +81,7 @@ def test_database_whose_power_fails_keeps_what_it_acknowledged(deployed, suffere
     fault = "power of the database's host fails during writes (a container: no test of fsync)"
     felt = suffered(fault, f"{SERVED}; no acknowledged row lost", strike, heal, lasts=0)
     deployed.run("app1", "systemctl stop writer; true")
-    kept = int(deployed.run("app1", "wc -l < /run/kept"))
+    kept = int(deployed.run("app1", "grep -c '^kept$' /run/kept"))  # it says there too why it ended
     there = int(deployed.run("db1", f'runuser -u postgres -- psql -XAt -c "{COUNT}" demo'))
     assert kept <= there <= kept + 4, f"{kept} rows were acknowledged, {there} are there\n{felt}"
     told("the same", "no acknowledged row lost", f"{kept} rows acknowledged, {there} there")
