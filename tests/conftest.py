@@ -16,6 +16,7 @@ GROUPS = [
     ["test_5_live.py", "test_5_other_applications.py", "test_5_single_host.py"],
     ["test_scenarios.py"],
     ["test_6_batches.py"],
+    ["test_8_backup.py"],
     ["test_7_experiment.py"],
 ]
 LONG = ["test_lint.py", "test_release_build.py"]

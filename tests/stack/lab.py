@@ -131,6 +131,19 @@ class Lab:
         shared = ["-F", str(ssh / "config"), "-o", f"ControlPath={ssh}/%C"]
         subprocess.run(["ssh", *shared, "-O", "exit", name], capture_output=True, check=False)
 
+    def lose(self, name):
+        """Throw a host away, its disk too, as a fire would; lab_up.yml puts a blank one in its place."""
+        self.cut_off(name)
+        place, unit = self.directory / "hosts" / name, f"greenrack-{self.name}-{name}.service"
+        mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+        groups = [Path(m[1], "greenrack", self.name, name, "cgroup.kill") for m in mounts]
+        (kill,) = [group for group in groups if group.exists()] or [None]
+        end = (
+            f"echo 1 > {kill}" if kill else f"systemctl kill -s KILL {unit}; systemctl stop {unit}"
+        )
+        script = f"{end}; until umount {place}/root; do sleep 0.2; done; rm -r {place}"
+        subprocess.run([*SUDO, "sh", "-c", script], capture_output=True, check=True)
+
     def reboot(self, name):
         """Reboot a host, and return when it can be reached again."""
         before = self.boot_id(name)
