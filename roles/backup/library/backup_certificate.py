@@ -37,10 +37,12 @@ def main():
     )
     directory, name = Path(module.params["directory"]), module.params["name"]
     certificate, key = directory / "own.crt", directory / "own.key"
-    asked = ["openssl", "x509", "-noout", "-subject", "-checkend", YEAR, "-in", str(certificate)]
+    asked = ["openssl", "x509", "-noout", "-checkend", YEAR, "-in", str(certificate)]
+    # Of the ways to write a name, one that all of openssl's versions write alike.
+    asked += ["-subject", "-nameopt", "RFC2253"]
     code, out, _ = module.run_command(asked)
     subject = out.splitlines()[:1]
-    if key.exists() and code == 0 and subject == [f"subject=CN = {name}"]:
+    if key.exists() and code == 0 and subject == [f"subject=CN={name}"]:
         module.exit_json(changed=False, certificate=certificate.read_text("ascii"))
     if module.check_mode:
         module.exit_json(changed=True, certificate="")

@@ -1,0 +1,63 @@
+"""The certificate by which a host is known to the one it shares backups with."""
+
+import grp
+import os
+import shutil
+import subprocess
+
+import greenrack_modules
+import pytest
+
+module = greenrack_modules.load("backup_certificate")
+GROUP = grp.getgrgid(os.getgid()).gr_name
+
+
+@pytest.fixture(autouse=True)
+def _tools():
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl here: apt install openssl")
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files to root")
+
+
+def made(tmp_path, name="10.77.7.41", **more):
+    return greenrack_modules.run(
+        module, directory=str(tmp_path / "tls"), name=name, group=GROUP, **more
+    )
+
+
+@pytest.mark.parametrize("spaces", [" = ", "="], ids=["openssl 3.0", "openssl 3.2 and newer"])
+def test_it_is_made_once(tmp_path, monkeypatch, spaces):
+    real = shutil.which("openssl")
+    (tmp_path / "openssl").write_text(
+        f"""#!/bin/sh\n{real} "$@" >{tmp_path}/said; code=$?\nsed 's/CN = /CN{spaces}/' {tmp_path}/said; exit $code\n"""
+    )
+    (tmp_path / "openssl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    first = made(tmp_path)
+    assert first["changed"]
+    again = made(tmp_path)
+    assert (again["changed"], again["certificate"]) == (False, first["certificate"])
+    assert (tmp_path / "tls/own.key").stat().st_mode & 0o777 == 0o640
+
+
+def test_it_is_made_anew_for_another_name_and_without_its_key(tmp_path):
+    first = made(tmp_path)["certificate"]
+    second = made(tmp_path, name="10.77.7.42")
+    assert second["changed"]
+    told = subprocess.run(
+        ["openssl", "x509", "-noout", "-subject"],
+        input=second["certificate"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "10.77.7.42" in told.stdout
+    (tmp_path / "tls/own.key").unlink()
+    third = made(tmp_path, name="10.77.7.42")
+    assert len({first, second["certificate"], third["certificate"]}) == 3
+
+
+def test_a_dry_run_makes_nothing(tmp_path):
+    assert made(tmp_path, check=True)["changed"]
+    assert not (tmp_path / "tls").exists()
