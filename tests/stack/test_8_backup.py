@@ -19,6 +19,7 @@ from tests.stack.backups import (
 )
 from tests.stack.test_2_strangers import knock
 
+DATA = "/var/lib/postgresql/15/main"
 CONFIRMED = ("-e", "restore=replace-the-database-on-db1")
 TEXT = "a row that nobody may read"
 
@@ -219,6 +220,31 @@ def test_restore_that_fails_leaves_the_database(kept):
     assert kept.comes_back("/db?delay=0.1") is None
 
 
+def test_restore_is_alone_and_one_that_is_interrupted_leaves_the_database(kept):
+    """The program is killed while it recovers, as by a power failure."""
+    before = rows(kept)
+    new, again = f"{DATA}.new", "/usr/local/lib/database-backup/database_restore.py"
+    # What runs is asked for its own words, and killed before it is done.
+    script = f"""
+    until [ -e {new}/PG_VERSION ]; do sleep 0.02; done
+    pid=$(pgrep -of {again})
+    kill -STOP $pid $(pgrep -P $pid); xargs -0 -a /proc/$pid/cmdline 2>&1
+    kill -KILL $pid $(pgrep -P $pid)"""
+    begun = kept.begin("playbooks/restore.yml", "-e", "restore_to=latest", *CONFIRMED, stdout=-3)
+    try:
+        said = kept.run("db1", f"timeout 120 bash -c '{script}' 2>&1 || true")
+    finally:
+        begun.wait()
+    assert begun.returncode != 0
+    assert "A restore is at work there already, and was not disturbed." in said, said
+    kept.run("db1", f"test -e {new} && systemctl start postgresql@15-main")
+    assert rows(kept) == before
+    run = kept.play("playbooks/restore.yml", "-e", "restore_to=latest", *CONFIRMED)
+    assert run.code == 0, run.output
+    assert rows(kept) == before
+    assert kept.host("db1").run(f"test -e {new}").rc != 0
+
+
 def test_lost_host_is_rebuilt_and_restored_to_a_second(kept):
     sql(kept, "INSERT INTO kept VALUES ('before')")
     time.sleep(1.1)
@@ -248,6 +274,19 @@ def test_lost_host_is_rebuilt_and_restored_to_a_second(kept):
     run = kept.play("site.yml", "-e", "server=uwsgi_gevent")
     assert run.code == 0, run.output
     assert sum(run.changed.values()) == 0, run.output
+
+
+def test_backups_begin_again_when_their_host_is_lost(kept):
+    kept.lose("api1")
+    up = kept.play("playbooks/lab_up.yml")
+    assert up.code == 0, up.output
+    run = kept.play("site.yml", "-e", "server=uwsgi_gevent")
+    assert run.code == 0, run.output
+    run = kept.play("playbooks/backup.yml")
+    assert run.code == 0, run.output
+    assert " in demo.public.kept" in run.output, run.output
+    run = kept.play("site.yml", "-e", "server=uwsgi_gevent")
+    assert (run.code, sum(run.changed.values())) == (0, 0), run.output
 
 
 def test_another_database_is_kept_beside_the_old_backups_if_told(kept):

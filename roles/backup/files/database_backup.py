@@ -168,10 +168,12 @@ def window(settings, arguments):
     if not there:
         raise Failed("There is no backup. To take one, type: ansible-playbook playbooks/backup.yml")
     first, end = there[0][2], last_commit(settings)
-    told = "Valid is latest: since the first backup ended, no transaction has been archived"
-    if end and end > first:
-        told = f"Valid is latest, or a time from {shown(first)} to {shown(end)}"
     missing = gaps(settings, there)
+    cut = min((begun for begun, until in missing if until is None), default=None)
+    latest = f"latest, which is no later than {shown(cut)}" if cut else "latest"
+    told = f"Valid is {latest}: since the first backup ended, no transaction has been archived"
+    if end and end > first:
+        told = f"Valid is {latest}, or a time from {shown(first)} to {shown(end)}"
     for begun, until in missing:
         told += f", but not from {shown(begun)} to {shown(until) if until else 'the next backup'}: WAL is missing"
     if arguments.to and arguments.to != "latest":
@@ -245,6 +247,7 @@ def check(settings, _):
             data = SCRATCH / "data"
             data.mkdir(mode=0o700)
             options = ["--reset-pg1-host", f"--pg1-path={data}", "--archive-mode=off"]
+            options.append(f"--tablespace-map-all={SCRATCH}/tablespaces")
             pgbackrest(settings, *options, "restore")
             with Recovery(settings["programs"], data, SCRATCH) as scratch:
                 newest, age, rows = restored_rows(settings, scratch, began)

@@ -7,6 +7,7 @@ Runs as root on the database's host, which it stops for as long as that takes.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import pwd
 import shutil
@@ -47,7 +48,7 @@ def restored(data, folder, arguments):
     if arguments.to != "latest":
         target = ["--type=time", f"--target={arguments.to}", "--target-action=promote"]
     target.append(f"--target-timeline={arguments.timeline}")
-    run("pgbackrest", f"--stanza={arguments.stanza}", *target, "restore")
+    run("pgbackrest", f"--stanza={arguments.stanza}", f"--pg1-path={data}", *target, "restore")
     # Told that it archives, it keeps the history of its new timeline for when it does.
     with Recovery(arguments.programs, data, folder, archive="on") as cluster:
         told = cluster.ask("postgres", "SELECT timeline_id FROM pg_control_checkpoint()")
@@ -67,36 +68,56 @@ def main():
     parser.add_argument("--programs", required=True, help="directory of PostgreSQL's programs")
     parser.add_argument("--unit", required=True, help="the cluster's systemd unit")
     arguments = parser.parse_args()
-    data = arguments.data
-    before, folder = data.with_name(f"{data.name}.before"), data.with_name(f"{data.name}.recovery")
     try:
-        # Beside the one that is there, which is nothing to lose before this is done.
-        enough_space(data.parent, arguments.bytes)
-        run("systemctl", "stop", arguments.unit)
-        if folder.exists() and before.exists():  # one was interrupted: what is there is not whole
-            shutil.rmtree(folder)
-            shutil.rmtree(data, ignore_errors=True)
-        else:
-            shutil.rmtree(before, ignore_errors=True)
-            folder.mkdir(exist_ok=True)
-            data.rename(before)
-            shutil.rmtree(folder)
-        for path in (data, folder):
-            path.mkdir(mode=0o700)
-            shutil.chown(path, "postgres", "postgres")
-        try:
-            as_owner(lambda: restored(data, folder, arguments))
-        except Failed as error:
-            shutil.rmtree(data)
-            before.rename(data)
-            raise Failed(
-                f"The database is as it was, for it could not be restored: {error}"
-            ) from None
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            subprocess.run(["systemctl", "start", arguments.unit], check=True)
+        replace(arguments)
     except Failed as error:
         sys.exit(str(error))
+
+
+def replace(arguments):
+    """Restore beside the cluster that is there, which stays whole until its place is taken at once."""
+    data = arguments.data
+    before, new, folder = (
+        data.with_name(f"{data.name}.{w}") for w in ("before", "new", "recovery")
+    )
+    alone = os.open(data.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Failed("A restore is at work there already, and was not disturbed.") from None
+    # What an interrupted one has left.
+    if not data.exists() and before.exists():
+        before.rename(data)
+    for path in (new, folder):
+        shutil.rmtree(path, ignore_errors=True)
+    try:
+        enough_space(data.parent, arguments.bytes)
+    except Failed as error:
+        hint = (
+            f" {before} is what an earlier restore replaced, and may be removed."
+            if before.exists()
+            else ""
+        )
+        raise Failed(f"The database is as it was. {error}{hint}") from None
+    run("systemctl", "stop", arguments.unit)
+    try:
+        for path in (new, folder):
+            path.mkdir(mode=0o700)
+            shutil.chown(path, "postgres", "postgres")
+        as_owner(lambda: restored(new, folder, arguments))
+        shutil.rmtree(before, ignore_errors=True)
+        data.rename(before)
+        new.rename(data)
+    except BaseException as error:
+        if not data.exists():
+            before.rename(data)
+        raise Failed(
+            f"The database is as it was, for it could not be restored: {error or type(error).__name__}"
+        ) from error
+    finally:
+        for path in (new, folder):
+            shutil.rmtree(path, ignore_errors=True)
+        subprocess.run(["systemctl", "start", arguments.unit], check=True)
 
 
 if __name__ == "__main__":

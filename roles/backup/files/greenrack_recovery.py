@@ -27,6 +27,7 @@ SETTINGS = {
     "logging_collector": "off",
     "log_destination": "stderr",
     "max_connections": "20",
+    "max_prepared_transactions": "1000",  # a backup may have some
     "shared_preload_libraries": "",
     "ssl": "off",
 }
@@ -94,7 +95,8 @@ class Recovery:
 
     def __exit__(self, *_):
         """Stop it."""
-        run(f"{self.programs}/pg_ctl", f"--pgdata={self.data}", "--mode=fast", "stop")
+        wait = f"--timeout={DAYS}"  # a checkpoint comes first
+        run(f"{self.programs}/pg_ctl", f"--pgdata={self.data}", "--mode=fast", wait, "stop")
 
     def program(self, name, *arguments, **options):
         """Run one of PostgreSQL's programs with the cluster."""

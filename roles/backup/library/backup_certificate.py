@@ -14,7 +14,7 @@ module: backup_certificate
 short_description: Make a host's key and self-signed certificate, once
 description:
   - The key never leaves the host. The other host is told the certificate, and trusts no other.
-  - It is made anew when it is for another name, or ends within a year.
+  - It is made anew when it is for another name, of another key, or ends within a year.
 options:
   directory: {description: Where they are kept, type: path, required: true}
   name: {description: "The certificate's common name, what the other host calls this one", type: str, required: true}
@@ -39,10 +39,10 @@ def main():
     certificate, key = directory / "own.crt", directory / "own.key"
     asked = ["openssl", "x509", "-noout", "-checkend", YEAR, "-in", str(certificate)]
     # Of the ways to write a name, one that all of openssl's versions write alike.
-    asked += ["-subject", "-nameopt", "RFC2253"]
+    asked += ["-subject", "-nameopt", "RFC2253", "-pubkey"]
     code, out, _ = module.run_command(asked)
-    subject = out.splitlines()[:1]
-    if key.exists() and code == 0 and subject == [f"subject=CN={name}"]:
+    _, public, _ = module.run_command(["openssl", "pkey", "-pubout", "-in", str(key)])
+    if code == 0 and f"subject=CN={name}" in out.splitlines() and public and public in out:
         module.exit_json(changed=False, certificate=certificate.read_text("ascii"))
     if module.check_mode:
         module.exit_json(changed=True, certificate="")
@@ -56,6 +56,8 @@ def main():
     for path, mode in ((key, 0o640), (certificate, 0o644)):
         shutil.chown(made[path], "root", module.params["group"])
         made[path].chmod(mode)
+        with made[path].open("rb") as file:
+            os.fsync(file.fileno())
         made[path].replace(path)
     module.exit_json(changed=True, certificate=certificate.read_text("ascii"))
 

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import calendar
 import grp
 import os
 import re
+import ssl
 import time
 from pathlib import Path
 
@@ -63,20 +63,21 @@ class Host:
 
     def due(self):
         """Return why a certificate is due; an empty string if it is not."""
-        if not self.key.exists():
+        public = self.public()
+        if public is None:
             return "the host has no key"
         if not self.certificate.exists():
             return "there is none"
         shown = ["-noout", "-pubkey", "-startdate", "-enddate", "-ext", "subjectAltName"]
         told = self.openssl("x509", "-in", self.certificate, *shown)
-        if told is None or self.openssl("pkey", "-in", self.key, "-pubout") not in told:
+        if told is None or public not in told:
             return "it is of another key"
         said = re.findall(r"(?:DNS|IP Address):([^,\s]+)", told)
         if sorted(said) != sorted(self.names):
             return f"it is for {', '.join(said)}"
-        begin, end = (
-            calendar.timegm(time.strptime(when, "%b %d %H:%M:%S %Y GMT"))
-            for when in re.findall(r"^not(?:Before|After)=(.*)$", told, re.M)
+        # Not by strptime, to which "Dec" is no month in a German locale.
+        begin, end = map(
+            ssl.cert_time_to_seconds, re.findall(r"^not(?:Before|After)=(.*)$", told, re.M)
         )
         if (end - time.time()) * 3 < end - begin:
             return f"it ends at {time.strftime('%Y-%m-%d %H:%M', time.gmtime(end))} UTC"
@@ -85,9 +86,13 @@ class Host:
         known = self.openssl("verify", "-CAfile", signer, self.certificate)
         return "" if known else "it is of another authority"
 
+    def public(self):
+        """Return the public half of the key; None where there is none, or a broken one."""
+        return self.openssl("pkey", "-in", self.key, "-pubout") if self.key.exists() else None
+
     def request(self):
         """Return a request for a certificate, with the host's key, which is made if there is none."""
-        if not self.key.exists():
+        if self.public() is None:
             partial = self.key.with_suffix(".partial")
             self.must(
                 "genpkey",
@@ -100,6 +105,8 @@ class Host:
             )
             os.chown(partial, 0, grp.getgrnam(GROUP).gr_gid)
             partial.chmod(0o640)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
             partial.replace(self.key)
         return self.must("req", "-new", "-key", self.key, "-subj", "/")
 
