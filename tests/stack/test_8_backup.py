@@ -221,10 +221,8 @@ def test_restore_that_fails_leaves_the_database(kept):
 
 
 def test_restore_is_alone_and_one_that_is_interrupted_leaves_the_database(kept):
-    """The program is killed while it recovers, as by a power failure."""
     before = rows(kept)
     new, again = f"{DATA}.new", "/usr/local/lib/database-backup/database_restore.py"
-    # What runs is asked for its own words, and killed before it is done.
     script = f"""
     until [ -e {new}/PG_VERSION ]; do sleep 0.02; done
     pid=$(pgrep -of {again})
