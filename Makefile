@@ -33,10 +33,11 @@ bench-modes: setup ## Measure the modes beside the tutorial's profile (about 30 
 bench-changes: setup ## Change what is live in the lab while clients ask (about two hours)
 	./bin/bench-changes 10.89.0.11
 
-lint: setup ## ansible-lint and ruff
+lint: setup ## ansible-lint, ruff and mypy
 	ansible-lint --offline
 	ruff check
 	ruff format --check
+	mypy
 
 lab-up: setup ## Boot the lab's hosts, or bring back those that died
 	$(PLAY) playbooks/lab_up.yml
