@@ -33,8 +33,9 @@ bench-modes: setup ## Measure the modes beside the tutorial's profile (about 30 
 bench-changes: setup ## Change what is live in the lab while clients ask (about two hours)
 	./bin/bench-changes 10.89.0.11
 
-lint: setup ## ansible-lint, ruff and mypy
-	ansible-lint --offline
+lint: setup ## ansible-lint, yamllint, ruff and mypy
+	ansible-lint --offline --strict
+	yamllint --strict .
 	ruff check
 	ruff format --check
 	mypy

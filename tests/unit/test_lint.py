@@ -13,6 +13,7 @@ BIN = Path(sys.executable).parent
 LINTERS = {
     "ruff check": ["ruff", "check", "--no-cache"],
     "ruff format": ["ruff", "format", "--check", "--no-cache"],
+    "yamllint": ["yamllint", "--strict", "."],
     "mypy": ["mypy"],
     "ansible-lint": ["ansible-lint", "--offline", "--strict", "--nocolor"],
 }
