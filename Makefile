@@ -4,7 +4,7 @@ VENV := .venv
 PLAY := $(VENV)/bin/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup demo test test-faults bench-deploy bench-modes bench-changes lint lab-up lab-down lab-status lock
+.PHONY: help setup demo test test-faults bench-deploy bench-modes bench-changes lint reference lab-up lab-down lab-status lock
 
 help: ## What can be typed here
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -39,6 +39,9 @@ lint: setup ## ansible-lint, yamllint, ruff and mypy
 	ruff check
 	ruff format --check
 	mypy
+
+reference: setup ## Write docs/variables.md from what the roles say
+	python bin/reference.py
 
 lab-up: setup ## Boot the lab's hosts, or bring back those that died
 	$(PLAY) playbooks/lab_up.yml
