@@ -33,12 +33,13 @@ bench-modes: setup ## Measure the modes beside the tutorial's profile (about 30 
 bench-changes: setup ## Change what is live in the lab while clients ask (about two hours)
 	./bin/bench-changes 10.89.0.11
 
-lint: setup ## ansible-lint, yamllint, ruff and mypy
-	ansible-lint --offline --strict
-	yamllint --strict .
+lint: setup ## ruff, mypy, yamllint, the reference of variables, and ansible-lint
 	ruff check
 	ruff format --check
 	mypy
+	yamllint --strict .
+	python bin/reference.py --check
+	ansible-lint --offline --strict
 
 reference: setup ## Write docs/variables.md from what the roles say
 	python bin/reference.py
