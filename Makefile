@@ -4,7 +4,7 @@ VENV := .venv
 PLAY := $(VENV)/bin/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup demo test test-faults bench-deploy bench-modes bench-changes lint reference lab-up lab-down lab-status lock
+.PHONY: help setup demo test test-quick test-faults bench-deploy bench-modes bench-changes lint reference lab-up lab-down lab-status lock
 
 help: ## What can be typed here
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -20,6 +20,9 @@ demo: setup ## Boot the lab, deploy uwsgi_gevent, load it, show the result
 test: setup ## Every check there is
 	@./bin/test-tools
 	$(VENV)/bin/python -m pytest --numprocesses=3
+
+test-quick: setup ## Linters, unit tests and every template, without a lab (about a minute)
+	$(VENV)/bin/python -m pytest --numprocesses=2 tests/unit tests/templates
 
 test-faults: setup ## Break things in a lab while clients come, and see what they feel of it (about 15 minutes)
 	$(VENV)/bin/python -m pytest tests/faults
@@ -53,6 +56,6 @@ lab-down: setup ## Throw the lab away
 lab-status: setup ## Say which of the lab's hosts run
 	$(PLAY) playbooks/lab_status.yml
 
-lock: setup ## Lock requirements again, after requirements.in was changed
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes app/demo/requirements.in -o app/demo/requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
+lock: setup ## Lock requirements again, after requirements.in was changed; UPGRADE=NAME takes its newest
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(addprefix --upgrade-package ,$(UPGRADE)) app/demo/requirements.in -o app/demo/requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(addprefix --upgrade-package ,$(UPGRADE)) requirements.in -o requirements.txt
