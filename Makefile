@@ -22,7 +22,7 @@ test: setup ## Every check there is
 	$(VENV)/bin/python -m pytest --numprocesses=3
 
 test-quick: setup ## Linters, unit tests and every template, without a lab (about a minute)
-	$(VENV)/bin/python -m pytest --numprocesses=2 tests/unit tests/templates
+	$(VENV)/bin/python -m pytest --numprocesses=3 tests/unit tests/templates
 
 test-faults: setup ## Break things in a lab while clients come, and see what they feel of it (about 15 minutes)
 	$(VENV)/bin/python -m pytest tests/faults
