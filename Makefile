@@ -21,7 +21,7 @@ test: setup ## Every check there is
 	@./bin/test-tools
 	$(VENV)/bin/python -m pytest --numprocesses=3
 
-test-quick: setup ## Linters, unit tests and every template, without a lab (about a minute)
+test-quick: setup ## Linters, unit tests and every template, without a lab
 	$(VENV)/bin/python -m pytest --numprocesses=3 tests/unit tests/templates
 
 test-faults: setup ## Break things in a lab while clients come, and see what they feel of it (about 15 minutes)
