@@ -4,7 +4,7 @@ VENV := .venv
 PLAY := $(VENV)/bin/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup demo test test-faults bench-deploy bench-modes bench-changes lint lab-up lab-down lab-status lock
+.PHONY: help setup demo test test-quick test-faults bench-deploy bench-modes bench-changes lint reference lab-up lab-down lab-status lock
 
 help: ## What can be typed here
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -21,6 +21,9 @@ test: setup ## Every check there is
 	@./bin/test-tools
 	$(VENV)/bin/python -m pytest --numprocesses=3
 
+test-quick: setup ## Linters, unit tests and every template, without a lab
+	$(VENV)/bin/python -m pytest --numprocesses=3 tests/unit tests/templates
+
 test-faults: setup ## Break things in a lab while clients come, and see what they feel of it (about 15 minutes)
 	$(VENV)/bin/python -m pytest tests/faults
 
@@ -33,10 +36,16 @@ bench-modes: setup ## Measure the modes beside the tutorial's profile (about 30 
 bench-changes: setup ## Change what is live in the lab while clients ask (about two hours)
 	./bin/bench-changes 10.89.0.11
 
-lint: setup ## ansible-lint and ruff
-	ansible-lint --offline
+lint: setup ## ruff, mypy, yamllint, the reference of variables, and ansible-lint
 	ruff check
 	ruff format --check
+	mypy
+	yamllint --strict .
+	python bin/reference.py --check
+	ansible-lint --offline --strict
+
+reference: setup ## Write docs/variables.md from what the roles say
+	python bin/reference.py
 
 lab-up: setup ## Boot the lab's hosts, or bring back those that died
 	$(PLAY) playbooks/lab_up.yml
@@ -47,6 +56,6 @@ lab-down: setup ## Throw the lab away
 lab-status: setup ## Say which of the lab's hosts run
 	$(PLAY) playbooks/lab_status.yml
 
-lock: setup ## Lock requirements again, after requirements.in was changed
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes app/demo/requirements.in -o app/demo/requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
+lock: setup ## Lock requirements again, after requirements.in was changed; UPGRADE=NAME takes its newest
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(addprefix --upgrade-package ,$(UPGRADE)) app/demo/requirements.in -o app/demo/requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(addprefix --upgrade-package ,$(UPGRADE)) requirements.in -o requirements.txt

@@ -11,6 +11,7 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bench import changes, steps
 from bench import record as recording
@@ -41,7 +42,9 @@ def summary(args: argparse.Namespace) -> int:
     return _session(args, lambda results: summary_table(results, args.against))
 
 
-def _session(args: argparse.Namespace, table: Callable[[list], str]) -> int:
+def _session(
+    args: argparse.Namespace, table: Callable[[list[tuple[str, dict[str, Any]]]], str]
+) -> int:
     results, damaged = read_session(directory(args.session))
     if not results and not damaged:
         raise BadInput(
@@ -184,10 +187,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     args = parser().parse_args(argv)
     try:
-        return args.run(args)
+        code: int = args.run(args)
     except BadInput as why:
         print(why, file=sys.stderr)
         return 2
+    return code
 
 
 if __name__ == "__main__":

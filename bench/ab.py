@@ -12,6 +12,7 @@ The -g file is written after the run and costs it nothing; its times are whole m
 """
 
 import re
+from typing import Any
 
 from bench.errors import BadInput
 from bench.measured import Measured, wrong_output
@@ -63,7 +64,8 @@ def measure(
         )
     kinds = _KINDS.search(stdout)
     numbers = [int(number) for number in kinds.groups()] if kinds else [0, 0, 0, 0]
-    detail: dict = dict(zip(("connect", "receive", "length", "exceptions"), numbers, strict=True))
+    events = zip(("connect", "receive", "length", "exceptions"), numbers, strict=True)
+    detail: dict[str, Any] = dict(events)
     detail["non_2xx"] = non_2xx = int(_number(stdout, "Non-2xx responses") or 0)
     table = {int(percent): int(ms) for percent, ms in _TABLE.findall(stdout)}
     flags = []
@@ -98,7 +100,7 @@ def _match(rows: list[tuple[int, int]], requests: int, longest: int | None) -> b
     return len(rows) == requests and longest in (None, max(rows)[0])
 
 
-def _from_table(table: dict[int, int], requests: int) -> dict:
+def _from_table(table: dict[int, int], requests: int) -> dict[str, Any]:
     """Return a latency summary from ab's own percentiles, all it has when there is no -g file."""
     latency = dict.fromkeys(summarise([], ""))
     latency |= {"samples": requests, "source": "ab's own table, failed requests included"}

@@ -98,7 +98,7 @@ _OPTIONAL: dict[str, tuple[Callable[[Any], bool], str, str]] = {
 def read_cell(path: Path) -> dict[str, Any]:
     """Return the cell in the JSON file `path`; raise BadInput naming the key at fault."""
     try:
-        cell = json.loads(path.read_text(encoding="utf-8"))
+        cell: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as why:
         raise BadInput(
             f"cannot read the cell {path}: {why}",

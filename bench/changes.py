@@ -69,4 +69,5 @@ def _line(same: list[dict[str, Any]]) -> list[str]:
 
 
 def _added(row: dict[str, Any]) -> float:
-    return row["slowest"] - row["median"]
+    added: float = row["slowest"] - row["median"]
+    return added

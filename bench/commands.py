@@ -14,7 +14,8 @@ from bench.words import in_words
 def report(args: argparse.Namespace) -> int:
     """Write a session's report; print its verdict and where it is."""
     try:
-        from bench.report import clean, write_report
+        from bench.report import write_report
+        from bench.report.clean import clean
     except ImportError as why:  # all else needs nothing but Python
         raise BadInput(
             f"the report needs Jinja2: {why}",

@@ -92,11 +92,11 @@ def _same_load(one: Load, other: Load) -> bool:
 
 def _unlike(first: Experiment, second: Experiment) -> list[str]:
     """Return in what the two sessions' hosts differ; empty when they are the same."""
-    hosts = [_fingerprint(experiment, "hosts") for experiment in (first, second)]
-    for experiment, found in zip((first, second), hosts, strict=True):
+    one, other = (_fingerprint(experiment, "hosts") for experiment in (first, second))
+    for experiment, found in ((first, one), (second, other)):
         if not found:
             return [f"{experiment.name} has no fingerprint of its hosts"]
-    return _differences(*hosts)
+    return _differences(one, other)
 
 
 def _fingerprint(experiment: Experiment, part: str) -> Doc:
@@ -202,5 +202,5 @@ def _unranked(
 
 
 def _controllers(first: Experiment, second: Experiment) -> list[str]:
-    found = _differences(*(_fingerprint(e, "controller") for e in (first, second)))
+    found = _differences(_fingerprint(first, "controller"), _fingerprint(second, "controller"))
     return [f"what differs besides: controller's {line}" for line in found[:_MOST]]

@@ -108,9 +108,9 @@ class Experiment:
 
 def rate(doc: Doc) -> float | None:
     """Return the requests per second; of a search, the highest rate that held."""
-    if doc["cell"].get("kind") == "search":
-        return doc.get("best_rate")
-    return doc["requests_per_second"]
+    searched = doc["cell"].get("kind") == "search"
+    found: float | None = doc.get("best_rate") if searched else doc["requests_per_second"]
+    return found
 
 
 FIGURES: dict[str, Callable[[Doc], float | None]] = {"rate": rate, "cpu": cpu_ms}
@@ -161,7 +161,7 @@ def plan_name(session: Path) -> tuple[str, list[str]]:
 
 
 def _refused(doc: Any, path: Path) -> str:
-    cell = check_refused(doc)["cell"]
+    cell: str = check_refused(doc)["cell"]
     if f"{cell}{REFUSED}" != path.name:
         raise ValueError(f"it is about {cell}")
     return cell
@@ -227,7 +227,9 @@ def _loads(plan: Doc, found: list[Run]) -> list[Load]:
     ]
 
 
-def _decides(plan: Doc, loads: list[Load], runs: Mapping[tuple[str, str], Mapping]) -> Load | None:
+def _decides(
+    plan: Doc, loads: list[Load], runs: Mapping[tuple[str, str], Mapping[int, Run]]
+) -> Load | None:
     """Return the load the verdict is about: the plan's, or else the one that most cells have."""
 
     def weight(load: Load) -> tuple[bool, int, int, bool]:

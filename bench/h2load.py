@@ -7,6 +7,7 @@ cut or never sent request has no row. A 503 has one. h2load counts 3xx as succee
 
 import re
 from collections import Counter
+from typing import Any
 
 from bench.errors import BadInput
 from bench.measured import Measured, wrong_output
@@ -64,7 +65,8 @@ def measure(
     rows = parse_log(log or "")
     answered = [row for row in rows if row[1] > 0]
     good = [row for row in answered if 200 <= row[1] <= 299]
-    detail: dict = {"status": {str(k): n for k, n in sorted(Counter(r[1] for r in rows).items())}}
+    statuses = sorted(Counter(row[1] for row in rows).items())
+    detail: dict[str, Any] = {"status": {str(status): n for status, n in statuses}}
     flags = []
     if counts and finished:
         _, started, done, succeeded, _, errored, timeout = map(int, counts.groups())

@@ -59,7 +59,8 @@ def _report(stdout: str) -> tuple[float, str, str] | None:
 
 def _summed(reports: Sequence[tuple[float, str, str]]) -> list[str]:
     seconds = max(report[0] for report in reports)
-    requests, status = (_added([report[i] for report in reports]) for i in (1, 2))
+    requests = _added([counts for _, counts, _ in reports])
+    status = _added([told for _, _, told in reports])
     done = re.search(r"(\d+) done", requests)
     rate = int(done[1]) / seconds if done and seconds else 0
     return [f"finished in {seconds:.6f}s, {rate:.2f} req/s", requests, status]

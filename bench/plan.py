@@ -17,7 +17,9 @@ from bench.cell import is_count, is_name, is_seconds, is_text
 from bench.errors import BadInput
 
 SHIPPED = Path(__file__).parent / "plans"
-TOP = {
+# What a key may hold: the check, what is valid in words, and the default, None for none.
+Keys = dict[str, tuple[Any, str, Any]]
+TOP: Keys = {
     "title": (is_text, "a sentence", "Which mode serves my application best?"),
     "rounds": (is_count, "how often everything is measured at most, from 1", 10),
     "least_rounds": (is_count, "the rounds after which it may stop early, from 1", 6),
@@ -28,14 +30,14 @@ TOP = {
     "cells": (list, "a list", None),
     "loads": (list, "a list", None),
 }
-CELL = {
+CELL: Keys = {
     "name": (is_name, "letters, digits, _ and -, at most 60", None),
     "server": (is_name, "a server mode", None),
     "switches": (dict, "variables as -e takes them", {}),
     "published": (is_seconds, "requests a second somebody else has published", None),
     "loads": (list, "names of loads", None),
 }
-LOAD = {
+LOAD: Keys = {
     "name": (is_name, "letters, digits, _ and -, at most 60", None),
     "kind": (is_text, "closed, open or search", "closed"),
     "engine": (lambda value: value in ("h2load", "ab"), "h2load or ab", "h2load"),
@@ -44,7 +46,7 @@ LOAD = {
 }
 _RATE = (is_count, "requests a second, a whole number from 1", None)
 _SECONDS = (is_count, "seconds, a whole number from 1", 10)
-KINDS: dict[str, dict[str, tuple]] = {
+KINDS: dict[str, Keys] = {
     "closed": {
         "requests": (is_count, "how many, from 1", None),
         "concurrency": (is_count, "how many at once, from 1", None),
@@ -170,7 +172,7 @@ class _Reader:
         return load
 
     def mapping(
-        self, node: yaml.Node | None, keys: dict[str, tuple], what: str, given: dict | None = None
+        self, node: yaml.Node | None, keys: Keys, what: str, given: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, yaml.Node]]:
         """Return what the mapping says, and the node of each key."""
         if not isinstance(node, yaml.MappingNode):

@@ -35,9 +35,9 @@ def record(session: Path, cell_file: Path, parts: list[Path]) -> tuple[Path, str
         cell["rate"] = tried["rates"][-1]["rate"]
         cell["requests"] = cell["concurrency"] = cell["rate"] * cell["seconds"]
     texts = [(_read(part / STDOUT).decode(errors="replace"), _read(part / LOG)) for part in parts]
-    stdout, log = merged([(said, rows.decode(errors="replace")) for said, rows in texts])
-    if not log and cell["engine"] == "ab":  # it writes one only with its report
-        log = None
+    stdout, lines = merged([(said, rows.decode(errors="replace")) for said, rows in texts])
+    # ab writes a log only with its report.
+    log = lines if lines or cell["engine"] != "ab" else None
     doc = build_result(cell, stdout, log, _latest([part.get("lag") for part in used]), tried)
     doc["flags"] += [part["ended"] for part in used if part.get("ended")]
     name = cell_name(cell)
@@ -47,7 +47,7 @@ def record(session: Path, cell_file: Path, parts: list[Path]) -> tuple[Path, str
 def _used(part: Path) -> dict[str, Any]:
     path = part / USED
     try:
-        used = json.loads(_read(path))
+        used: dict[str, Any] = json.loads(_read(path))
         if not used.keys() >= {"command", "cpu_seconds", "seconds", "lag", "rates", "best_rate"}:
             raise ValueError("it lacks what the script `load` writes")
     except (ValueError, AttributeError) as why:

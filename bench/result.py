@@ -35,7 +35,8 @@ def build_result(
     # Answers with an error are not throughput: only 2xx count, over the time of all.
     rate = measured.succeeded / measured.seconds if measured.seconds else None
     if cell.get("rate"):  # no more can be answered than come
-        limit = steady_limit = float(cell["rate"])
+        limit: float | None = float(cell["rate"])
+        steady_limit: float | None = limit
         measured.steady = rate
     else:
         limit = ceiling(cell["engine"], slots=cell.get("slots"), **size)

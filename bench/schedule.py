@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.cell import cell_name
 from bench.errors import BadInput
-from bench.experiment import read_experiment
+from bench.experiment import Doc, read_experiment
 from bench.store import ABOUT, LOG, REFUSED, publish
 from bench.verdict import tight_enough
 
@@ -59,7 +59,7 @@ def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
 def read_about(session: Path) -> dict[str, Any]:
     """Return what is in session.json; raise BadInput where there is none to be read."""
     try:
-        about = json.loads((session / ABOUT).read_text(encoding="utf-8"))
+        about: dict[str, Any] = json.loads((session / ABOUT).read_text(encoding="utf-8"))
         if not isinstance(about.get("plan"), dict):
             raise ValueError("it has no plan")
     except (OSError, ValueError, AttributeError) as why:
@@ -128,7 +128,7 @@ def upcoming(session: Path) -> dict[str, Any]:
     }
 
 
-def _missing(session: Path, plan: dict, number: int, cell: dict) -> list[dict[str, Any]]:
+def _missing(session: Path, plan: Doc, number: int, cell: Doc) -> list[Doc]:
     loads = [load for load in plan["loads"] if load["name"] in cell["loads"]]
     named = {"round": number, "name": cell["name"]}
     return [

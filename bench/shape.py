@@ -93,8 +93,9 @@ def check_session(doc: Any) -> dict[str, Any]:
 def check_refused(doc: Any) -> dict[str, Any]:
     """Return the note that a cell could not be deployed; raise BadInput if it is none."""
     _conform(doc, _REFUSED, "")
-    _need(doc, ("cell", "why"), "")
-    return doc
+    note: dict[str, Any] = doc
+    _need(note, ("cell", "why"), "")
+    return note
 
 
 def check_optional(doc: dict[str, Any]) -> None:

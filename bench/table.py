@@ -55,9 +55,8 @@ def _row(name: str, doc: dict[str, Any]) -> list[str]:
 
 def server_of(doc: dict[str, Any]) -> str:
     """Return the name of the plan's cell; without a plan the server mode and, behind a slash, its variant if any."""
-    if doc["cell"].get("name"):
-        return doc["cell"]["name"]
-    return "/".join(filter(None, (doc["cell"]["server"], doc["cell"].get("variant"))))
+    name: str | None = doc["cell"].get("name")
+    return name or "/".join(filter(None, (doc["cell"]["server"], doc["cell"].get("variant"))))
 
 
 def cpu_ms(doc: dict[str, Any]) -> float | None:
@@ -68,7 +67,8 @@ def cpu_ms(doc: dict[str, Any]) -> float | None:
     hosts, answered = doc["cell"].get("app"), doc["counts"]["succeeded"]
     if not hosts or not answered or doc["cell"].get("kind") == "search":
         return None
-    return 1000 * sum(host["cpu_seconds"] for host in hosts) / answered
+    each: float = 1000 * sum(host["cpu_seconds"] for host in hosts) / answered
+    return each
 
 
 def memory_kb(doc: dict[str, Any]) -> float | None:
@@ -80,7 +80,8 @@ def memory_kb(doc: dict[str, Any]) -> float | None:
     if not hosts or doc["cell"].get("kind", "closed") != "closed":
         return None
     grown = sum(host["memory_peak"] - host["memory_before"] for host in hosts)
-    return grown / doc["cell"]["concurrency"] / 1000
+    each: float = grown / doc["cell"]["concurrency"] / 1000
+    return each
 
 
 def _number(value: float | None, digits: int) -> str:

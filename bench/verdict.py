@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean, median
 
-from bench.experiment import FIGURES, Experiment, Load
+from bench.experiment import FIGURES, Doc, Experiment, Load
 from bench.stats import LEAST_PAIRS, Ratio, beyond, differs, noise_floor, paired_ratio
 
 
@@ -174,7 +174,7 @@ def _why_not(experiment: Experiment, cell: str, load: Load | None) -> str | None
     return None
 
 
-def _limited(doc: dict) -> bool:
+def _limited(doc: Doc) -> bool:
     return bool(doc.get("generator_limited"))
 
 

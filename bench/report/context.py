@@ -186,13 +186,13 @@ def _matrices(verdict: Verdict) -> list[dict[str, Any]]:
     matrices = []
     for figure in FIGURES if len(names) > 1 else ():
         more_is_better = figure == "rate"
-        rows = []
+        rows: list[dict[str, Any]] = []
         for one in names:
             cells = []
             for other in names:
                 found = verdict.compare(one, other, figure) if one != other else None
                 ratio = found.ratio if found else None
-                better = bool(ratio) and (ratio.estimate > 1) == more_is_better
+                better = ratio is not None and (ratio.estimate > 1) == more_is_better
                 look = ("better" if better else "worse") if found and found.shown else "same"
                 cells.append(
                     {"ratio": ratio, "look": look, "told": times(ratio), "self": one == other}

@@ -12,6 +12,8 @@ _LEFT, _RIGHT, _BOTTOM, _TOP = 30, WIDTH - 6, HEIGHT - 30, 20
 _BINS = 48
 _FAR = 2  # times the objective: where the picture of the rates ends
 Panels = dict[str, Svg]  # by cell
+Searched = Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]  # tries of each round, by cell
+Opened = Mapping[str, Sequence[tuple[float, float]]]  # rates and the seconds of p99, by cell
 
 
 def _x(low: float, high: float, log: bool = False) -> Scale:
@@ -50,8 +52,8 @@ def latencies(pools: Mapping[str, Pool], delay: float, colours: Mapping[str, str
                 left, top = frame.x(edge), frame.y(share)
                 width = max(frame.x(edge + step) - left - 0.4, 0.6)
                 height = max(frame.y.start - top, 0.7)
-                box = {"x": left, "y": frame.y.start - height, "width": width, "height": height}
-                svg.add("rect", class_=f"bar {colours[cell]}", **box)
+                y, look = frame.y.start - height, f"bar {colours[cell]}"
+                svg.add("rect", class_=look, x=left, y=y, width=width, height=height)
         svg.text(_RIGHT, _TOP + 14, f"1.5 times and up: {waited:.1f} %", "note", "end")
     return panels
 
@@ -98,8 +100,8 @@ def progress(
 
 
 def rates(
-    searched: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
-    opened: Mapping[str, Sequence[tuple[float, float]]],
+    searched: Searched,
+    opened: Opened,
     objective: float | None,
     colours: Mapping[str, str],
 ) -> Panels:
@@ -143,7 +145,7 @@ def rates(
     return panels
 
 
-def _rates_told(cell: str, searched: Mapping, opened: Mapping, objective: float | None) -> str:
+def _rates_told(cell: str, searched: Searched, opened: Opened, objective: float | None) -> str:
     held = [t["rate"] for one in searched.get(cell, ()) for t in one if t.get("held")]
     told = [f"p99 of {cell} by rate"]
     if held:

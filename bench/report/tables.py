@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from bench.experiment import Cell, Experiment, Load, Run
+from bench.experiment import Cell, Doc, Experiment, Load, Run
 from bench.report.pool import Interval, Pool
 from bench.table import cpu_ms, memory_kb
 from bench.verdict import Verdict, in_rounds
@@ -123,7 +123,7 @@ def _row(
     )
 
 
-def latency(name: str, docs: list[dict], pool: Pool | None, delay: float) -> Latency | None:
+def latency(name: str, docs: list[Doc], pool: Pool | None, delay: float) -> Latency | None:
     """Return a percentile of the pooled requests; without a log, that of a single run as stored."""
     found = pool.percentile(name) if pool else None
     if not pool and len(docs) == 1 and docs[0]["latency"][name] is not None:
@@ -184,7 +184,7 @@ def _docs(experiment: Experiment, cell: str, load: Load | None) -> list[dict[str
     return [run.doc for run in experiment.of(cell, load).values()]
 
 
-def _middle(docs: Iterable[dict], figure: Callable[[dict], float | None]) -> float | None:
+def _middle(docs: Iterable[Doc], figure: Callable[[Doc], float | None]) -> float | None:
     return _median(figure(doc) for doc in docs)
 
 
@@ -193,14 +193,15 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _summed(uses: list[dict], key: str, unit: float = 1) -> float | None:
+def _summed(uses: list[Doc], key: str, unit: float = 1) -> float | None:
     """Return the sum over the hosts; None unless each of them knows it."""
     if not uses or any(use.get(key) is None for use in uses):
         return None
-    return sum(use[key] for use in uses) / unit
+    total: float = sum(use[key] for use in uses)
+    return total / unit
 
 
-def _each(doc: dict) -> float | None:
+def _each(doc: Doc) -> float | None:
     known = all(
         use.get(key) is not None
         for use in doc["cell"].get("app") or []

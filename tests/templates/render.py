@@ -42,6 +42,43 @@ BINDS = ["10.0.0.21:8000", "unix:/run/demo-blue/app.sock"]
 _loader = DataLoader()
 init_plugin_loader()  # without it no lookup is found
 
+OPTIONS = {
+    *("block_start_string", "block_end_string", "variable_start_string", "variable_end_string"),
+    *("comment_start_string", "comment_end_string", "line_statement_prefix", "line_comment_prefix"),
+    *("trim_blocks", "lstrip_blocks", "newline_sequence", "keep_trailing_newline"),
+}
+
+
+def compile_once() -> None:
+    """Have Ansible keep what it has compiled of a template: it does so anew for each one that is rendered.
+
+    That is most of the work here. These parts are ansible-core's own; where they are no more, all is only slower.
+    """
+    try:
+        from ansible._internal._templating._jinja_bits import (
+            AnsibleEnvironment,
+            _TemplateCompileContext,
+        )
+    except ImportError:
+        return
+    compile_anew, compiled = AnsibleEnvironment.compile, {}
+
+    def kept(self: Any, source: Any, *told: Any, **named: Any) -> Any:
+        if not isinstance(source, str):  # a tree that was parsed already
+            return compile_anew(self, source, *told, **named)
+        options = tuple(getattr(self, name) for name in sorted(OPTIONS))
+        context = _TemplateCompileContext.current(optional=True)
+        escape = context and context.escape_backslashes
+        key = (source, told, tuple(named.items()), options, escape)
+        if key not in compiled:
+            compiled[key] = compile_anew(self, source, *told, **named)
+        return compiled[key]
+
+    AnsibleEnvironment.compile = kept
+
+
+compile_once()
+
 
 @cache
 def _read(path: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import Any
 
 import greenrack_modules
@@ -25,6 +26,7 @@ TEMPLATES = sorted(
 ONE, NONE = {"workers": 1, "concurrency": 1}, {"workers": 0, "concurrency": 0}
 PROFILES = ["default", "tutorial"]
 OF_MODES = ("app_server",)  # roles whose templates differ from mode to mode
+MATRIX = list(product(SPOKEN, BINDS, PROFILES))
 CONFIGURED = [spoken for spoken in SPOKEN if modes()[spoken[0]]["template"]]
 
 
@@ -180,14 +182,12 @@ def test_the_demo_locks_what_a_mode_needs(mode: str) -> None:
     assert set(modes()[mode]["needs"]) <= wheels.entries(lock.read_text()).keys()
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("bind", BINDS)
 @pytest.mark.parametrize(
-    ("role", "template", "mode", "protocol"),
+    ("role", "template", "mode", "protocol", "bind", "profile"),
     [
-        (*one, *spoken)
+        (*one, *spoken, bind, profile)
         for one in TEMPLATES
-        for spoken in (SPOKEN if one[0] in OF_MODES else SPOKEN[:1])
+        for spoken, bind, profile in (MATRIX if one[0] in OF_MODES else MATRIX[:1])
     ],
 )
 def test_every_template_renders(
@@ -197,6 +197,15 @@ def test_every_template_renders(
     assert text.endswith("\n")
     assert "{{" not in text
     assert "{%" not in text
+
+
+@pytest.mark.parametrize("role", sorted({role for role, _ in TEMPLATES} - {*OF_MODES}))
+def test_other_roles_do_not_know_the_mode(role: str) -> None:
+    """So that their templates need not be rendered for each."""
+    files = [path for path in (ROLES / role).glob("*/*") if path.is_file()]
+    told = [path for path in files if path.parent.name in ("defaults", "vars", "templates")]
+    words = re.compile(r"\b(app_server|server_mode)_")
+    assert [path.name for path in told if words.search(path.read_text("utf-8"))] == []
 
 
 @pytest.mark.parametrize("profile", PROFILES)
