@@ -18,6 +18,9 @@ from ansible.module_utils.greenrack_lab import LabError, is_mounted, run
 SECTOR = bytes([0xB0, 0x10, 0xE6, 0xF4, 0xF4]).ljust(510, b"\0") + b"\x55\xaa"
 PROBED = 33
 
+# MiB for translated code, of which emulation would take as much again as the machine has memory.
+ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,tb-size=256"}
+
 
 class Container:
     """A directory tree booted by systemd-nspawn, with the controller's kernel."""
@@ -110,7 +113,9 @@ class VirtualMachine:
             "-display",
             "none",
             "-machine",
-            f"q35,accel={self.params['accelerator']}",
+            "q35",
+            "-accel",
+            ACCELERATORS[self.params["accelerator"]],
             "-cpu",
             "max",
             "-smp",
