@@ -26,7 +26,7 @@ COUNT = "SELECT count(*) FROM visits WHERE client <<= inet '192.0.2.0/24'"
 def power_off(lab, name):
     """Kill all of a host at once, as a power failure does.
 
-    What a container did not sync, the controller's kernel still has; what a virtual machine did not is lost.
+    What a container has written, the controller's kernel still has; what only a virtual machine's kernel had is lost.
     """
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
     roots = re.findall(r"^cgroup2 (\S+) cgroup2", mounts, re.M)

@@ -5,6 +5,7 @@ Both offer the same verbs, so that nobody above them asks which one it is.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -92,6 +93,11 @@ class VirtualMachine:
         """Say whether the disk is where it belongs."""
         return self.disk.exists()
 
+    def image(self):
+        """Return the image the disk was made over, whose kernel it needs; the lab may have another by now."""
+        told = json.loads(run("qemu-img", "info", "--force-share", "--output=json", str(self.disk)))
+        return told["backing-filename"].removesuffix(".ext4")
+
     def prepare(self):
         """Make the disk: then files can be written below `root`."""
         self.root.mkdir(parents=True, exist_ok=True)
@@ -105,7 +111,7 @@ class VirtualMachine:
         run("ip", "link", "set", "dev", self.cable, "master", self.params["bridge"], "up")
         identity = self.directory / "identity.tar"
         run("tar", "--create", f"--file={identity}", f"--directory={self.root}", ".")
-        image = self.params["image"]
+        image = self.image()
         return [
             "qemu-system-x86_64",
             "-nodefaults",
