@@ -4,7 +4,7 @@ VENV := .venv
 PLAY := $(VENV)/bin/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup demo test test-quick test-faults bench-deploy bench-modes bench-changes lint reference lab-up lab-down lab-status lock
+.PHONY: help setup demo test test-quick test-faults test-vm bench-deploy bench-modes bench-changes lint reference lab-up lab-down lab-status lock
 
 help: ## What can be typed here
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -26,6 +26,9 @@ test-quick: setup ## Linters, unit tests and every template, without a lab
 
 test-faults: setup ## Break things in a lab while clients come, and see what they feel of it (about 15 minutes)
 	$(VENV)/bin/python -m pytest tests/faults
+
+test-vm: setup ## Deploy, measure, reboot and cut the power of virtual machines (about half an hour where they are emulated)
+	$(VENV)/bin/python -m pytest tests/vm
 
 bench-deploy: setup ## Time the lab, a first deploy, a run without a change and the tutorial's load
 	./bin/bench-deploy

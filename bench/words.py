@@ -15,7 +15,12 @@ def in_words(experiment: Experiment, verdict: Verdict | None = None) -> list[str
     told = [headline(verdict)]
     if verdict.recommended:
         told += [_throughput(verdict), _cpu(verdict), _not_shown(verdict), _floor(verdict)]
-    told += [_unranked(verdict), _releases(experiment), _rounds(experiment)]
+    told += [
+        _unranked(verdict),
+        _releases(experiment),
+        _emulated(experiment),
+        _rounds(experiment),
+    ]
     return [sentence for sentence in told if sentence]
 
 
@@ -170,6 +175,19 @@ def _releases(experiment: Experiment) -> str:
     if len(found) < 2:
         return ""
     return f"Mind: the application was not the same all the time, but releases {listed(found)}."
+
+
+def _emulated(experiment: Experiment) -> str:
+    """Return of which hosts the processor was made by software: systemd-detect-virt says qemu, and kvm of others."""
+    hosts = ((experiment.session or {}).get("fingerprint") or {}).get("hosts") or {}
+    found = [
+        name
+        for name, host in hosts.items()
+        if isinstance(host, dict) and host.get("virtualization") == "qemu"
+    ]
+    if not found:
+        return ""
+    return f"Mind: {listed(found)} ran under emulation, so these figures are not those of any real processor."
 
 
 def _rounds(experiment: Experiment) -> str:

@@ -1,12 +1,8 @@
 """Hosts that reboot or lose their power under load: all is back without help, and what was acknowledged is there."""
 
-import re
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from tests.stack.lab import SUDO
+from tests.faults.power import rows, write_until_it_fails
 
 SERVED = "every service back without help"
 NEEDING = {
@@ -15,35 +11,6 @@ NEEDING = {
     "api1": {"page", "database"},
     "db1": {"database"},
 }
-# Four at once, each a row to a transaction; a line for each that was acknowledged.
-WRITER = """
-import os, psycopg2, threading
-def write(number):
-    link = psycopg2.connect(os.environ["DATABASE_URL"], tcp_user_timeout=5000)
-    link.autocommit = True
-    with link.cursor() as cursor:
-        while True:
-            cursor.execute("INSERT INTO visits (client) VALUES (%s)", (f"192.0.2.{number}",))
-            os.write(1, b"kept\\n")
-several = [threading.Thread(target=write, args=(number,)) for number in range(1, 5)]
-[one.start() for one in several]
-[one.join() for one in several]
-"""
-COUNT = "SELECT count(*) FROM visits WHERE client <<= inet '192.0.2.0/24'"
-
-
-def _power_off(lab, name):
-    """Kill all of a host at once, as a power failure does; the controller's disk keeps what was not synced."""
-    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
-    roots = re.findall(r"^cgroup2 (\S+) cgroup2", mounts, re.M)
-    (kill,) = [
-        path
-        for root in roots
-        for path in [Path(root, "greenrack", lab.name, name, "cgroup.kill")]
-        if path.exists()
-    ]
-    subprocess.run([*SUDO, "tee", str(kill)], input=b"1", stdout=subprocess.DEVNULL, check=True)
-    lab.cut_off(name)
 
 
 @pytest.mark.parametrize("name", NEEDING)
@@ -62,27 +29,19 @@ def test_host_that_reboots_is_back(deployed, suffered, name):
 
 
 def test_database_whose_power_fails_keeps_what_it_acknowledged(deployed, suffered, told):
-    python = deployed.run("app1", "ls -d /srv/demo/envs/*/bin/python | head -1")
-    environment = f"/etc/{deployed.instance()}.env"
-    deployed.run("app1", f"cat > /run/writer.py <<'END'\n{WRITER}END")
-    start = (
-        f"systemd-run --unit=writer --uid=demo --property=EnvironmentFile={environment} "
-        f"--property=StandardOutput=file:/run/kept {python} /run/writer.py"
-    )
-
-    def strike():
-        deployed.run("app1", f"{start}; until [ $(wc -l < /run/kept) -gt 500 ]; do sleep 0.1; done")
-        _power_off(deployed, "db1")
-
     def heal():
         up = deployed.play("playbooks/lab_up.yml")
         assert up.code == 0, up.output
 
     fault = "power of the database's host fails during writes (a container: no test of fsync)"
-    felt = suffered(fault, f"{SERVED}; no acknowledged row lost", strike, heal, lasts=0)
-    deployed.run("app1", "systemctl stop writer; true")
-    kept = int(deployed.run("app1", "grep -c '^kept$' /run/kept"))  # it says there too why it ended
-    there = int(deployed.run("db1", f'runuser -u postgres -- psql -XAt -c "{COUNT}" demo'))
+    felt = suffered(
+        fault,
+        f"{SERVED}; no acknowledged row lost",
+        lambda: write_until_it_fails(deployed),
+        heal,
+        lasts=0,
+    )
+    kept, there = rows(deployed)
     assert kept <= there <= kept + 4, f"{kept} rows were acknowledged, {there} are there\n{felt}"
     told("the same", "no acknowledged row lost", f"{kept} rows acknowledged, {there} there")
     assert felt.failed("page") == felt.failed("unrelated") == [], felt

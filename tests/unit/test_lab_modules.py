@@ -16,6 +16,7 @@ import pytest
 
 lab = greenrack_modules.load("greenrack_lab")
 start = greenrack_modules.load("greenrack_lab_start")
+body = greenrack_modules.load("greenrack_lab_body")
 machines = greenrack_modules.load("lab_machines")
 
 NAME = f"test{os.getpid()}"
@@ -139,22 +140,14 @@ def test_who_starts_hosts_is_systemd_only_where_it_is_pid_1() -> None:
     assert start._starter("auto") is start.STARTERS["systemd" if systemd else "cgroup"]
 
 
-def test_hosts_of_one_name_in_two_labs_have_cables_of_their_own() -> None:
-    def command(name: str) -> list[str]:
-        return start.nspawn({"lab": name, "name": "app1", "root": "/r", "bridge": "gr-a"})
-
-    assert "--network-bridge=gr-a" in command("a")
-    assert "--hostname=app1" in command("a")
-    (machine,) = set(command("a")) - set(command("b"))
-    assert machine.startswith("--machine=")
-
-
 def params(**more: Any) -> dict[str, Any]:
     return {
         "lab": NAME,
         "machines": {"app1": "10.77.7.21", "db1": "10.77.7.41"},
         "names": {"deb.example.org": "192.0.2.80"},
         "provider": "cgroup",
+        "state": "started",
+        "bridge": "gr-a",
         "gateway": "10.77.7.1",
         "authorized_key": "ssh-ed25519 AAAA me",
         "user": "admin",
@@ -162,15 +155,68 @@ def params(**more: Any) -> dict[str, Any]:
     }
 
 
-def test_a_disk_is_made_its_host_and_stays_it(tmp_path: Path) -> None:
+def test_hosts_of_one_name_in_two_labs_have_cables_of_their_own(tmp_path: Path) -> None:
+    def container(name: str) -> Any:
+        return body.Container(params(lab=name, directory=str(tmp_path)), "app1")
+
+    assert "--network-bridge=gr-a" in container("a").boot()
+    assert "--hostname=app1" in container("a").boot()
+    (machine,) = set(container("a").boot()) - set(container("b").boot())
+    assert machine == "--machine=a-app1"
+    assert container("a").cable == "vb-a-app1"
+    virtual = [
+        body.VirtualMachine(params(lab=name, directory=str(tmp_path)), host).cable
+        for name in ("a", "abcdefghij")
+        for host in ("app1", "api1")
+    ]
+    assert len(set(virtual)) == 4
+    assert max(map(len, virtual)) <= 15
+
+
+def test_what_a_host_is_stays_what_it_was_made_as(tmp_path: Path) -> None:
+    given = params(directory=str(tmp_path))
+    assert isinstance(body.body_for(given, "app1"), body.Container)
+    assert isinstance(body.body_for(given | {"provider": "qemu"}, "app1"), body.VirtualMachine)
+    (tmp_path / "app1/upper").mkdir(parents=True)
+    (tmp_path / "db1").mkdir()
+    (tmp_path / "db1/disk.qcow2").touch()
+    absent = given | {"state": "absent"}
+    assert isinstance(body.body_for(absent | {"provider": "qemu"}, "app1"), body.Container)
+    assert isinstance(body.body_for(absent, "db1"), body.VirtualMachine)
+    with pytest.raises(lab.LabError, match=r"db1 of lab .* was made for qemu.*lab_down\.yml"):
+        body.body_for(given, "db1")
+    with pytest.raises(lab.LabError, match=r"app1 of lab .* was made for systemd-nspawn"):
+        body.body_for(given | {"provider": "qemu"}, "app1")
+
+
+def test_kvm_is_used_where_it_was_seen_to_run_something(tmp_path: Path, monkeypatch: Any) -> None:
+    if not shutil.which("qemu-system-x86_64"):
+        pytest.skip("no qemu here: apt install qemu-system-x86")
+    # The probe itself, by emulation, which works everywhere.
+    done = subprocess.run(body.probe("tcg", _sector(tmp_path)), timeout=60, check=False)
+    assert done.returncode == body.PROBED
+    assert body.accelerator() in ("kvm", "tcg")
+    monkeypatch.setattr(body, "probe", lambda *_: ["sleep", "60"])
+    assert body.accelerator() == "tcg"
+    monkeypatch.setattr(body, "probe", lambda *_: ["true"])
+    assert body.accelerator() == "tcg"
+
+
+def _sector(tmp_path: Path) -> str:
+    (tmp_path / "sector").write_bytes(body.SECTOR)
+    return str(tmp_path / "sector")
+
+
+@pytest.mark.parametrize("provider", ["cgroup", "qemu"])
+def test_a_disk_is_made_its_host_and_stays_it(tmp_path: Path, provider: str) -> None:
     if not shutil.which("ssh-keygen"):
         pytest.skip("no ssh-keygen here: apt install openssh-client")
+    (tmp_path / "image/home/admin").mkdir(parents=True)
+    given = {"directory": str(tmp_path / "hosts"), "image": str(tmp_path / "image")}
     try:
-        machine = machines.Machine(params(directory=str(tmp_path)), "app1")
+        machine = machines.Machine(params(provider=provider, **given), "app1")
     except lab.LabError as error:
         pytest.skip(str(error))
-    (machine.root / "home" / "admin").mkdir(parents=True)
-    (machine.root / "etc" / "ssh").mkdir(parents=True)
     machine._identify()
     key = machine.host_key()
     machine._identify()  # as when it is booted again

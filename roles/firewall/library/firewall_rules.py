@@ -36,7 +36,9 @@ BOOT = Path("/etc/nftables.conf")  # what nftables.service loads
 TRIED = Path("/run/greenrack-firewall.nft")
 TABLE = ("table", "inet", "greenrack")
 TIMER = "greenrack-firewall-back"
-BACK = f"if test -e {BASE}; then nft -f {BASE}; else nft delete {' '.join(TABLE)}; fi"
+# Declared first, for it may be gone already.
+NONE = f"{' '.join(TABLE)}; delete {' '.join(TABLE)}"
+BACK = f"if test -e {BASE}; then nft -f {BASE}; else nft '{NONE}'; fi"
 
 
 class Firewall:

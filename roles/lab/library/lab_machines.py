@@ -1,10 +1,9 @@
 #!/usr/bin/python
-"""Ansible module: the hosts of a lab, Debian systems booted by systemd-nspawn on overlays."""
+"""Ansible module: the hosts of a lab, Debian systems booted by systemd-nspawn or qemu."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import stat
 import subprocess
@@ -12,21 +11,28 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.greenrack_lab import LabError, is_mounted, run, wait_until
+from ansible.module_utils.greenrack_lab import LabError, run, wait_until
+from ansible.module_utils.greenrack_lab_body import accelerator, body_for
 from ansible.module_utils.greenrack_lab_start import finish, names_started, starter_for
 
 DOCUMENTATION = r"""
 module: lab_machines
 short_description: Boot, bring back or throw away the hosts of a lab
 description:
-  - Each host gets an overlay over the lab's image, a name, an address and SSH host keys, and is booted.
+  - Each host gets a disk over the lab's image, a name, an address and SSH host keys, and is booted.
   - A host that runs and answers on its SSH port is left alone; one that died is booted again on its own disk.
   - With state absent, everything found of the lab's hosts goes, also what a crash or an older inventory left.
 options:
   lab: {description: Name of the lab, type: str, required: true}
   directory: {description: Where the hosts' disks are kept, type: path, required: true}
   state: {description: What the hosts should be, type: str, choices: [started, absent], default: started}
-  provider: {description: How to start them, type: str, choices: [auto, systemd, cgroup], default: auto}
+  provider:
+    description: How to start them. qemu makes virtual machines of them, by KVM where that works, else by emulation.
+    type: str
+    choices: [auto, systemd, cgroup, qemu]
+    default: auto
+  cpus: {description: Processors of each virtual machine, type: int, default: 1}
+  memory_mb: {description: Memory of each virtual machine, MiB, type: int, default: 1024}
   machines: {description: "The hosts, {name: IPv4 address}", type: dict}
   image: {description: Directory of the Debian image below the overlays, type: path}
   bridge: {description: The controller's bridge the hosts are plugged into, type: str}
@@ -34,11 +40,12 @@ options:
   names: {description: "More names the hosts can resolve, {name: address}", type: dict, default: {}}
   authorized_key: {description: SSH public key that may log in as the image's user, type: str}
   user: {description: The image's user that may log in and has sudo, type: str, default: admin}
-  timeout: {description: Seconds until SSH must answer, type: int, default: 90}
+  timeout: {description: Seconds until SSH must answer; emulation takes ten times as long, type: int, default: 90}
 """
 
 RETURN = r"""
 running: {description: "Whether each host ran before anything was done, {name: bool}", type: dict, returned: always}
+accelerator: {description: "What runs virtual machines: kvm, or tcg (emulation)", type: str, returned: with qemu}
 host_keys: {description: "Public SSH keys of the hosts, {name: key}", type: dict, returned: when started}
 """
 
@@ -46,7 +53,13 @@ ARGUMENTS = {
     "lab": {"type": "str", "required": True},
     "directory": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["started", "absent"], "default": "started"},
-    "provider": {"type": "str", "choices": ["auto", "systemd", "cgroup"], "default": "auto"},
+    "provider": {
+        "type": "str",
+        "choices": ["auto", "systemd", "cgroup", "qemu"],
+        "default": "auto",
+    },
+    "cpus": {"type": "int", "default": 1},
+    "memory_mb": {"type": "int", "default": 1024},
     "machines": {"type": "dict"},
     "image": {"type": "path"},
     "bridge": {"type": "str"},
@@ -59,7 +72,7 @@ ARGUMENTS = {
 
 NETWORK = """\
 [Match]
-Name=host0
+Name=host0 eth0
 
 [Network]
 Address={address}/24
@@ -70,25 +83,26 @@ IPv6AcceptRA=no
 
 
 class Machine:
-    """One host: its disk below `directory`, and the starter that runs it."""
+    """One host: what it is, with its disk below `directory`, and the starter that runs it."""
 
     def __init__(self, params, name):
         self.params = params
         self.name = name
         self.address = (params["machines"] or {}).get(name)
-        self.directory = Path(params["directory"], name)
-        self.upper, self.work, self.root = (self.directory / d for d in ("upper", "work", "root"))
-        self.console = self.directory / "console.log"
+        self.body = body_for(params, name)
+        self.root = self.body.root
+        self.console = Path(params["directory"], name, "console.log")
         self.starter = starter_for(params["provider"], params["lab"], name)
 
     def running(self):
         """Say whether the host is alive and its disk is where it belongs."""
-        return self.starter.running() and is_mounted(self.root)
+        return self.starter.running() and self.body.there()
 
     def answers(self):
         """Say whether the host's SSH server greets."""
         try:
             with socket.create_connection((self.address, 22), timeout=1) as link:
+                link.settimeout(10)  # of an emulated host
                 return link.recv(4) == b"SSH-"
         except OSError:
             return False
@@ -96,18 +110,9 @@ class Machine:
     def start(self):
         """Boot the host and wait until SSH greets."""
         self._stop()
-        if not is_mounted(self.root):
-            self._mount()
+        self.body.prepare()
         self._identify()
-        self.starter.start(
-            {
-                "lab": self.params["lab"],
-                "name": self.name,
-                "root": str(self.root),
-                "bridge": self.params["bridge"],
-            },
-            self.console,
-        )
+        self.starter.start(self.body.boot(), self.console)
         wait_until(lambda: self.answers() or not self.starter.running(), self.params["timeout"])
         if not self.answers():
             said = (
@@ -122,14 +127,8 @@ class Machine:
     def _stop(self):
         """End the host, and take its cable away, which stays for as long as anything is in the host's network."""
         self.starter.stop()
-        cable = f"vb-{self.params['lab']}-{self.name}"
+        cable = self.body.cable
         subprocess.run(["ip", "link", "delete", "dev", cable], capture_output=True, check=False)
-
-    def _mount(self):
-        for path in (self.upper, self.work, self.root):
-            path.mkdir(parents=True, exist_ok=True)
-        layers = f"lowerdir={self.params['image']},upperdir={self.upper},workdir={self.work}"
-        run("mount", "-t", "overlay", "overlay", "-o", layers, str(self.root))
 
     def _write(self, path, text, mode=0o644):
         target = self.root / path
@@ -148,10 +147,11 @@ class Machine:
         self._write("etc/systemd/network/10-lab.network", NETWORK.format(address=self.address, **p))
         if not self.host_key():
             key = self.root / "etc/ssh/ssh_host_ed25519_key"
+            key.parent.mkdir(parents=True, exist_ok=True)
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(key))
         home = self.root / "home" / p["user"]
         self._write(f"home/{p['user']}/.ssh/authorized_keys", f"{p['authorized_key']}\n", 0o600)
-        owner = home.stat()
+        owner = Path(p["image"], "home", p["user"]).stat()
         for path in (home / ".ssh", home / ".ssh/authorized_keys"):
             os.chown(path, owner.st_uid, owner.st_gid)
         (home / ".ssh").chmod(stat.S_IRWXU)
@@ -164,12 +164,7 @@ class Machine:
     def remove(self):
         """End the host and delete its disk."""
         self._stop()
-        if is_mounted(self.root):
-            run("umount", str(self.root))
-        if self.root.exists():
-            self.root.rmdir()  # not rmtree: were it still a mount, this fails and nothing is lost
-        if self.directory.exists():
-            shutil.rmtree(self.directory)
+        self.body.remove()
 
 
 def names_left(params):
@@ -181,6 +176,9 @@ def names_left(params):
 
 def start(module, pool):
     """Boot what does not run; return the module's result."""
+    virtual = module.params["provider"] == "qemu"
+    if virtual:
+        module.params["accelerator"] = accelerator()
     machines = [Machine(module.params, name) for name in module.params["machines"]]
     running = list(pool.map(lambda machine: machine.running() and machine.answers(), machines))
     dead = [machine for machine, runs in zip(machines, running) if not runs]
@@ -190,6 +188,7 @@ def start(module, pool):
         "changed": bool(dead),
         "running": {machine.name: runs for machine, runs in zip(machines, running)},
         "host_keys": {machine.name: machine.host_key() for machine in machines},
+        **({"accelerator": module.params["accelerator"]} if virtual else {}),
     }
 
 

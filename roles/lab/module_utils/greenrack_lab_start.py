@@ -13,25 +13,8 @@ from ansible.module_utils.greenrack_lab import Cgroup, run
 
 REBOOT = 133  # systemd-nspawn ends with this status when its guest asks for a reboot
 
-
-def nspawn(machine):
-    """Return the command that boots `machine` (a dict with lab, name, root and bridge)."""
-    return [
-        "systemd-nspawn",
-        "--quiet",
-        "--boot",
-        f"--directory={machine['root']}",
-        # Names the controller's end of the host's cable, so two labs' hosts of one name must differ.
-        f"--machine={machine['lab']}-{machine['name']}",
-        f"--hostname={machine['name']}",
-        f"--network-bridge={machine['bridge']}",
-        "--register=no",
-        "--keep-unit",
-        "--resolv-conf=off",
-        "--timezone=off",
-        "--link-journal=no",
-        "--notify-ready=yes",
-    ]
+# Of systemd-nspawn: its hosts have cgroup v2, as every Debian server has.
+ENVIRONMENT = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
 
 
 class CgroupStarter:
@@ -45,11 +28,11 @@ class CgroupStarter:
         """Say whether anything of the host is alive."""
         return self.cgroup.populated()
 
-    def start(self, machine, console):
-        """Boot the host; its console goes to the file `console`."""
+    def start(self, boot, console):
+        """Run the command `boot`, which is the host; its console goes to the file `console`."""
         self.cgroup.create()
         loop = f'while :; do "$@"; [ $? -eq {REBOOT} ] || exit; done'
-        command = ["setsid", "--fork", "sh", "-c", loop, "lab-host", *nspawn(machine)]
+        command = ["setsid", "--fork", "sh", "-c", loop, "lab-host", *boot]
         procs = self.cgroup.path / "cgroup.procs"
         with Path(console).open("wb") as out:
             # Entered before exec, so that not even the first process lives outside.
@@ -60,7 +43,7 @@ class CgroupStarter:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+                env={**os.environ, **ENVIRONMENT},
                 preexec_fn=lambda: procs.write_text("0", encoding="ascii"),
             )
 
@@ -97,12 +80,11 @@ class SystemdStarter:
         """Say whether the unit is up, or on its way."""
         return self._property("ActiveState") in ("active", "activating", "reloading")
 
-    def start(self, machine, console):
-        """Boot the host; its console goes to the file `console`."""
+    def start(self, boot, console):
+        """Run the command `boot`, which is the host; its console goes to the file `console`."""
         self.stop()  # a failed unit of that name would be in the way
         properties = {
-            "Type": "notify",
-            "NotifyAccess": "all",
+            "Type": "exec",
             "Delegate": "yes",
             "KillMode": "mixed",
             "TimeoutStopSec": "10",
@@ -116,10 +98,10 @@ class SystemdStarter:
             "systemd-run",
             f"--unit={self.unit}",
             f"--slice={self.slice}",
-            "--setenv=SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
+            *(f"--setenv={name}={value}" for name, value in ENVIRONMENT.items()),
             "--no-block",
             *(f"--property={key}={value}" for key, value in properties.items()),
-            *nspawn(machine),
+            *boot,
         )
 
     def stop(self):
@@ -151,13 +133,13 @@ STARTERS = {"cgroup": CgroupStarter, "systemd": SystemdStarter}
 
 
 def _starter(provider):
-    if provider == "auto":
+    if provider not in STARTERS:
         provider = "systemd" if Path("/run/systemd/system").is_dir() else "cgroup"
     return STARTERS[provider]
 
 
 def starter_for(provider, lab, name):
-    """Return a host's starter; `provider` auto means systemd exactly where it is PID 1."""
+    """Return a host's starter; unless `provider` names one, that is systemd's exactly where it is PID 1."""
     return _starter(provider)(lab, name)
 
 
