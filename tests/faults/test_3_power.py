@@ -1,12 +1,8 @@
 """Hosts that reboot or lose their power under load: all is back without help, and what was acknowledged is there."""
 
-import re
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from tests.stack.lab import SUDO
+from tests.faults.hosts import power_off
 
 SERVED = "every service back without help"
 NEEDING = {
@@ -30,20 +26,6 @@ several = [threading.Thread(target=write, args=(number,)) for number in range(1,
 [one.join() for one in several]
 """
 COUNT = "SELECT count(*) FROM visits WHERE client <<= inet '192.0.2.0/24'"
-
-
-def _power_off(lab, name):
-    """Kill all of a host at once, as a power failure does; the controller's disk keeps what was not synced."""
-    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
-    roots = re.findall(r"^cgroup2 (\S+) cgroup2", mounts, re.M)
-    (kill,) = [
-        path
-        for root in roots
-        for path in [Path(root, "greenrack", lab.name, name, "cgroup.kill")]
-        if path.exists()
-    ]
-    subprocess.run([*SUDO, "tee", str(kill)], input=b"1", stdout=subprocess.DEVNULL, check=True)
-    lab.cut_off(name)
 
 
 @pytest.mark.parametrize("name", NEEDING)
@@ -72,7 +54,7 @@ def test_database_whose_power_fails_keeps_what_it_acknowledged(deployed, suffere
 
     def strike():
         deployed.run("app1", f"{start}; until [ $(wc -l < /run/kept) -gt 500 ]; do sleep 0.1; done")
-        _power_off(deployed, "db1")
+        power_off(deployed, "db1")
 
     def heal():
         up = deployed.play("playbooks/lab_up.yml")
