@@ -119,7 +119,8 @@ class Felt:
             else:
                 before, during = self.p99(name)
                 parts.append(
-                    f"{name}: 0 of {clients.sent} failed, p99 {before:.2f} s before, {during:.2f} s from then on"
+                    f"{name}: 0 of {clients.sent} failed, p99 {before:.2f} s before, {during:.2f} s from then on, "
+                    f"slowest {self.slowest(name):.1f} s"
                 )
         if self.healed:
             parts.append(f"the fault lasted {self.healed - self.struck:.0f} s")
