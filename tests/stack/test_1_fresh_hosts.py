@@ -28,6 +28,7 @@ REFUSALS = {
         "-e nginx_port=99999": ["nginx_port is 99999", "1 to 65535"],
         "-e app_concurrency=0": ["app_concurrency is 0", "1 to 100000"],
         "-e app_timeout=-5": ["app_timeout is -5"],
+        "-e app_memory_max=lots": ["app_memory_max is 'lots'", "such as 75%"],
         "-e app_schema=/nope.sql": ["'/nope.sql' is no file"],
         "-e app_workers=2.5": ["app_workers is 2.5, and valid is a whole number"],
         "-e pooler=ture": ["pooler is ture, and valid is true or false"],
