@@ -21,7 +21,7 @@ test: setup ## Every check there is
 	@./bin/test-tools
 	$(VENV)/bin/python -m pytest --numprocesses=3
 
-test-faults: setup ## Break things in a lab while clients come, and see what they feel of it (about 15 minutes)
+test-faults: setup ## Break things in a lab while clients come, and see what they feel of it (more than half an hour)
 	$(VENV)/bin/python -m pytest tests/faults
 
 bench-deploy: setup ## Time the lab, a first deploy, a run without a change and the tutorial's load
