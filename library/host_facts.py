@@ -21,7 +21,7 @@ short_description: Gather what a deploy decides by
 description:
   - Faster than C(setup), and knows which systemd unit holds a listening port.
 options:
-  paths: {description: Paths whose file systems' free space is wanted, type: list, elements: path, default: []}
+  disks: {description: "Paths written to, {path: MiB wanted free, for all below it too}", type: dict, default: {}}
   directories: {description: Directories whose entries are wanted, type: list, elements: path, default: []}
   units: {description: "systemd units that are wanted, such as nginx.service", type: list, elements: str, default: []}
 """
@@ -43,7 +43,7 @@ ansible_facts:
     python_apt: {description: Whether Ansible's apt module can look before it changes, type: bool}
     users: {description: "Users of the host, {name: home directory}", type: dict}
     packages: {description: Debian packages that are installed, type: list}
-    free_mb: {description: "Free MiB of each path's file system", type: dict}
+    disks: {description: "The file systems of these paths, each {under: topmost paths, free_mb, wanted_mb}", type: list}
     somaxconn: {description: The longest queue of connections a socket may have, type: int}
     entries: {description: "Names in each directory, none where there is no directory", type: dict}
     units: {description: "Each unit's {active: bool, environment: {NAME: value}}", type: dict}
@@ -58,12 +58,25 @@ def os_release():
     return dict(re.findall(r'^(\w+)="?(.*?)"?$', text, re.M))
 
 
-def free_mb(path):
-    """Return the free MiB where `path` is, or would be."""
+def there(path):
+    """Return the path, or what is nearest above it of what exists."""
     path = Path(path)
     while not path.exists():
         path = path.parent
-    return shutil.disk_usage(path).free // 2**20
+    return path
+
+
+def disks(wanted):
+    """Return a dict for each file system that paths are on; what a path wants is for those below it too."""
+    found = {}
+    for path, megabytes in sorted(wanted.items()):
+        place = there(path)
+        disk = found.setdefault(place.stat().st_dev, {"under": [], "wanted_mb": 0})
+        if not any(Path(above) in Path(path).parents for above in disk["under"]):
+            disk["under"].append(path)
+            disk["free_mb"] = shutil.disk_usage(place).free // 2**20
+            disk["wanted_mb"] = max(disk["wanted_mb"], int(megabytes))
+    return list(found.values())
 
 
 def entries(path):
@@ -160,7 +173,7 @@ def main():
     """Run the module."""
     module = AnsibleModule(
         {
-            "paths": {"type": "list", "elements": "path", "default": []},
+            "disks": {"type": "dict", "default": {}},
             "directories": {"type": "list", "elements": "path", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
         },
@@ -180,7 +193,7 @@ def main():
         "users": {user.pw_name: user.pw_dir for user in pwd.getpwall()},
         "packages": packages,
         "python_apt": "python3-apt" in packages,
-        "free_mb": {path: free_mb(path) for path in module.params["paths"]},
+        "disks": disks(module.params["disks"]),
         "somaxconn": int(Path("/proc/sys/net/core/somaxconn").read_text("ascii")),
         "entries": {path: entries(path) for path in module.params["directories"]},
         "listeners": listeners(),

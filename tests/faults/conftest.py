@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.felt import Felt
+from tests.faults.felt import suffering
 from tests.stack.conftest import deployed, lab, labs  # noqa: F401
 from tests.stack.lab import ROOT
 
@@ -19,20 +19,7 @@ def told(request):
 @pytest.fixture
 def suffered(deployed, told):  # noqa: F811
     """Strike the stack while clients come; return what they felt when all is well again, and tell the table."""
-
-    def suffered(fault, promise, strike, heal=None, seconds=120, lasts=30):
-        with Felt(deployed) as felt:
-            try:
-                felt.strike(strike)
-                felt.lasts(lasts if heal else 0)
-            finally:
-                if heal:
-                    felt.heal(heal)
-            felt.recovers(seconds)
-        told(fault, promise, felt.summary())
-        return felt
-
-    return suffered
+    return suffering(deployed, told)
 
 
 @pytest.hookimpl(trylast=True)

@@ -14,11 +14,14 @@ GOOD = 2  # seconds without a failure after which all is taken to be well again
 
 
 class Felt:
-    """A context, of clients that come from its begin to its end; `strike` says when the fault came."""
+    """A context, of clients that come from its begin to its end; `strike` says when the fault came.
 
-    def __init__(self, lab):
+    routes: {name: path} of what they ask for.
+    """
+
+    def __init__(self, lab, routes=ROUTES):
         self.clients = {
-            name: Clients(f"{lab.prefix}.11", path, RATE) for name, path in ROUTES.items()
+            name: Clients(f"{lab.prefix}.11", path, RATE) for name, path in routes.items()
         }
         self.struck = self.healed = 0.0
         self._stack = ExitStack()
@@ -116,7 +119,8 @@ class Felt:
             else:
                 before, during = self.p99(name)
                 parts.append(
-                    f"{name}: 0 of {clients.sent} failed, p99 {before:.2f} s before, {during:.2f} s from then on"
+                    f"{name}: 0 of {clients.sent} failed, p99 {before:.2f} s before, {during:.2f} s from then on, "
+                    f"slowest {self.slowest(name):.1f} s"
                 )
         if self.healed:
             parts.append(f"the fault lasted {self.healed - self.struck:.0f} s")
@@ -136,3 +140,21 @@ class Felt:
                 for one in failed[:3]
             ]
         return "\n".join(lines)
+
+
+def suffering(lab, told):
+    """Return a function that breaks something in a lab while clients come, and tells the table what they felt."""
+
+    def suffered(fault, promise, strike, heal=None, seconds=120, lasts=30, routes=ROUTES):
+        with Felt(lab, routes) as felt:
+            try:
+                felt.strike(strike)
+                felt.lasts(lasts if heal else 0)
+            finally:
+                if heal:
+                    felt.heal(heal)
+            felt.recovers(seconds)
+        told(fault, promise, felt.summary())
+        return felt
+
+    return suffered

@@ -1,10 +1,6 @@
 """Rows written to the database while its host loses its power: what was acknowledged, and what is there."""
 
-import re
-import subprocess
-from pathlib import Path
-
-from tests.stack.lab import SUDO
+from tests.faults.hosts import power_off
 
 # Four at once, each a row to a transaction; a line for each that was acknowledged.
 WRITER = """
@@ -21,23 +17,6 @@ several = [threading.Thread(target=write, args=(number,)) for number in range(1,
 [one.join() for one in several]
 """
 COUNT = "SELECT count(*) FROM visits WHERE client <<= inet '192.0.2.0/24'"
-
-
-def power_off(lab, name):
-    """Kill all of a host at once, as a power failure does.
-
-    What a container has written, the controller's kernel still has; what only a virtual machine's kernel had is lost.
-    """
-    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
-    roots = re.findall(r"^cgroup2 (\S+) cgroup2", mounts, re.M)
-    (kill,) = [
-        path
-        for root in roots
-        for path in [Path(root, "greenrack", lab.name, name, "cgroup.kill")]
-        if path.exists()
-    ]
-    subprocess.run([*SUDO, "tee", str(kill)], input=b"1", stdout=subprocess.DEVNULL, check=True)
-    lab.cut_off(name)
 
 
 def write_until_it_fails(lab):

@@ -1,10 +1,8 @@
 """What the application needs is stopped, frozen, cut off or denied, for half a minute: others do not feel it."""
 
-import subprocess
-
 import pytest
 
-from tests.stack.lab import SUDO
+from tests.faults.hosts import plug
 
 POSTGRESQL = "postgresql@15-main"
 DATABASE = "503 (504 for what was under way) in a bound; other routes unaffected; well again without a restart"
@@ -16,11 +14,6 @@ def _ends(unit):
         "stopped": (f"systemctl stop {unit}", f"systemctl start {unit}"),
         "frozen": (f"systemctl freeze {unit}", f"systemctl thaw {unit}"),
     }
-
-
-def _plug(lab, host, how):
-    link = ["ip", "link", "set", f"vb-{lab.name}-{host}", how]
-    subprocess.run([*SUDO, *link], check=True)
 
 
 AWAY = {
@@ -37,7 +30,7 @@ def test_what_is_away_is_felt_by_those_who_need_it(deployed, suffered, what, how
     runs = f"systemctl show --property=MainPID {deployed.instance()}"
     before = deployed.run("app1", runs)
     if how == "cut off":
-        strike, heal = lambda: _plug(deployed, host, "down"), lambda: _plug(deployed, host, "up")
+        strike, heal = lambda: plug(deployed, host, "down"), lambda: plug(deployed, host, "up")
     else:
         first, last = _ends(unit)[how]
         strike, heal = lambda: deployed.run(host, first), lambda: deployed.run(host, last)

@@ -28,6 +28,7 @@ REFUSALS = {
         "-e nginx_port=99999": ["nginx_port is 99999", "1 to 65535"],
         "-e app_concurrency=0": ["app_concurrency is 0", "1 to 100000"],
         "-e app_timeout=-5": ["app_timeout is -5"],
+        "-e app_memory_max=lots": ["app_memory_max is 'lots'", "such as 75%"],
         "-e app_schema=/nope.sql": ["'/nope.sql' is no file"],
         "-e app_workers=2.5": ["app_workers is 2.5, and valid is a whole number"],
         "-e pooler=ture": ["pooler is ture, and valid is true or false"],
@@ -100,19 +101,29 @@ def test_lock_file_nobody_can_satisfy_is_refused(lab, app_copy):
 
 
 def test_hosts_that_do_not_suit_are_refused(lab):
-    """Another distribution, and ports that somebody has, the pooler's too."""
+    """Another distribution, ports that somebody has, the pooler's too, and file systems that have no room."""
     hosts = {"proxy1": 80, "db1": 6432}
+    small = {"app1": "/srv", "db1": "/var/cache", "proxy1": "/var/log"}
     release = "/usr/lib/os-release"
     lab.run("db1", f"cp {release} /root/kept && sed -i s/^VERSION_ID=.*/VERSION_ID=99/ {release}")
     try:
+        for name, path in small.items():
+            lab.run(name, f"mount -t tmpfs -o size=2m small {path}")
         for name, port in hosts.items():
             lab.run(name, f"systemd-run --unit=squatter python3 -m http.server {port}")
             lab.run(name, f"until ss -ltn | grep -q :{port}; do sleep 0.1; done")
-        words = [f"{name} cannot take its part of the stack" for name in hosts]
+        words = [f"{name} cannot take its part of the stack" for name in {**hosts, **small}]
+        words += [
+            "2 MiB free under /srv, and a deploy wants 512",
+            "under /var/cache, and a deploy wants 128",
+        ]
+        words += ["under /var/log, and a deploy wants 64", "sudo du -xm"]
         words += ["'debian 99'", "Valid are: debian 12, debian 13", "ss -ltnp"]
         words += [f"Port {port} is taken by squatter.service" for port in hosts.values()]
         refused(lab, words, "-e", "pooler=true")
     finally:
+        for name, path in small.items():
+            lab.host(name).run(f"umount --lazy {path}")
         for name in hosts:
             lab.host(name).run("systemctl stop squatter.service")
         lab.run("db1", f"mv /root/kept {release}")

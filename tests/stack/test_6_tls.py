@@ -1,5 +1,6 @@
 """TLS at nginx: a certificate it makes itself, one that is brought, and one an ACME authority gives."""
 
+import datetime
 import json
 import socket
 import ssl
@@ -7,6 +8,8 @@ import subprocess
 import time
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from tests.stack.lab import switch
 
@@ -129,6 +132,39 @@ def test_certificate_that_is_no_file_is_refused(without_tls):
     assert run.code != 0
     assert "nginx_tls_key '/nowhere'" in run.output, run.output
     assert sum(run.changed.values()) == 0, run.output
+
+
+def end(certificate, key, path):
+    """Write a certificate's like that ended long ago."""
+    was = x509.load_pem_x509_certificate(certificate.read_bytes())
+    private = serialization.load_pem_private_key(key.read_bytes(), None)
+    past = [datetime.datetime(2020, month, 1, tzinfo=datetime.timezone.utc) for month in (1, 2)]
+    ended = (
+        x509.CertificateBuilder(was.issuer, was.subject, was.public_key(), 1, *past)
+        .sign(private, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    path.write_bytes(ended)
+
+
+def test_pair_that_clients_would_not_take_is_refused(without_tls, authority):
+    """One that has expired, and a key that is another certificate's; a way back does not ask."""
+    lab = without_tls
+    end(authority / "acme.test.pem", authority / "acme.test.key", authority / "ended.pem")
+    cases = {
+        ("ended", "acme.test"): "was valid until 2020-",
+        (NAME, "acme.test"): "is not the key of",
+    }
+    for (certificate, key), said in cases.items():
+        pair = [f"nginx_tls_certificate={authority}/{certificate}.pem"]
+        pair += [f"nginx_tls_key={authority}/{key}.key", "tls=files", DOMAINS]
+        chosen = [word for one in pair for word in ("-e", one)]
+        run = lab.play("site.yml", *chosen)
+        assert run.code != 0, run.output
+        assert said in " ".join(run.output.split()), run.output
+        assert sum(run.changed.values()) == 0, run.output
+    run = lab.play("playbooks/release.yml", "--check", *chosen)
+    assert run.code == 0, run.output
 
 
 PEBBLE = {

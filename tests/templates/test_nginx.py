@@ -126,7 +126,7 @@ def test_it_waits_longer_than_the_application(blue: str, green: str, timeout: fl
         (
             ["10.0.0.21:8000", "10.0.0.22:8000"],
             950,
-            ["server 10.0.0.21:8000 max_conns=950;", "server 10.0.0.22:8000 max_conns=950;"],
+            [f"server 10.0.0.{last}:8000 max_conns=950 max_fails=5;" for last in (21, 22)],
         ),
     ],
 )
@@ -134,6 +134,10 @@ def test_the_backends_and_their_limit(backends: list[str], limit: int, servers: 
     text = site(**instances(backends=backends), nginx_max_conns=limit)
     found = re.findall(r"^ +(server \S+:.*)$", text, re.M)
     assert found == servers * 2  # of each instance
+    # Another host is asked only for what the first one did not even take.
+    several = len(backends) > 1
+    assert seconds(text, "connect_timeout") == (2 if several else 5)
+    assert ("proxy_next_upstream_timeout 5s;" in text) == several
 
 
 def test_connections_are_matched_by_file_descriptors() -> None:

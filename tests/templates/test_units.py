@@ -110,6 +110,8 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
     assert service["ExecStart"].startswith(f"{own}/.venv/bin/")
     assert service["WorkingDirectory"] == own
     assert service["RuntimeDirectory"] == "demo-blue"  # for the socket and the workers' reports
+    # Of too much memory one worker dies, and not the unit.
+    assert (service["MemoryMax"], service["OOMPolicy"]) == ("75%", "continue")
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -127,8 +127,21 @@ def test_the_unit_of_a_cgroup(cgroup: str, unit: str, tmp_path: Path) -> None:
 
 def test_free_space_of_what_is_not_there_yet(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free // 2**20
+    path = str(tmp_path / "not" / "made" / "yet")
+    (disk,) = facts.disks({path: 5})
+    assert (disk["under"], disk["wanted_mb"]) == ([path], 5)
     # Others write to that disk at the same time.
-    assert facts.free_mb(str(tmp_path / "not" / "made" / "yet")) == pytest.approx(free, abs=200)
+    assert disk["free_mb"] == pytest.approx(free, abs=200)
+
+
+def test_a_file_system_is_told_once_with_what_is_wanted_at_its_topmost_paths(
+    tmp_path: Path,
+) -> None:
+    above, beside = str(tmp_path / "a"), str(tmp_path / "a-b")
+    below = f"{above}/c/d"
+    found = facts.disks({above: 5, beside: 7, below: 9, "/proc": 3})
+    told = {tuple(disk["under"]): disk["wanted_mb"] for disk in found}
+    assert told == {(above, beside): 7, ("/proc",): 3}
 
 
 def test_installed_packages() -> None:
@@ -142,7 +155,7 @@ def test_installed_packages() -> None:
 
 def test_the_whole_answer(port: int) -> None:
     result = greenrack_modules.run(
-        facts, paths=["/", "/var/not/there"], directories=["/usr", "/not/there"]
+        facts, disks={"/": 1, "/var/not/there": 2}, directories=["/usr", "/not/there"]
     )
     known = result["ansible_facts"]["greenrack"]
     assert result["changed"] is False
@@ -154,7 +167,7 @@ def test_the_whole_answer(port: int) -> None:
     assert {"bin", "lib"} <= set(known["entries"]["/usr"])
     assert known["entries"]["/not/there"] == []
     assert known["somaxconn"] >= 128
-    assert known["free_mb"].keys() == {"/", "/var/not/there"}
+    assert known["disks"][0]["under"][0] == "/"
     said = 'source /etc/os-release; echo "$ID|$VERSION_ID|$VERSION_CODENAME"'
     system = subprocess.run(["bash", "-c", said], capture_output=True, text=True).stdout.strip()
     assert f"{known['distribution']}|{known['release']}|{known['codename']}" == system

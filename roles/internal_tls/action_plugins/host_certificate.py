@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 YEARS = 20  # an authority's; a host's certificate ends before
-SKEW = datetime.timedelta(hours=1)  # a host's clock may be slow
+SKEW = datetime.timedelta(days=1)  # a host's clock may be slow, and the controller's fast
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.S)
 
 
