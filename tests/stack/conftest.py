@@ -12,10 +12,10 @@ CLAIMED = []
 
 
 def labs_of(number):
-    """Return the labs that go by a number: of five hosts, and of one."""
+    """Return the labs that go by a number: of five hosts with Debian 12, and of one with 13."""
     return (
         Lab("lab", f"test{number}", f"10.89.{60 + number}"),
-        Lab("single", f"tests{number}", f"10.89.{190 + number}"),
+        Lab("single", f"tests{number}", f"10.89.{190 + number}", "trixie"),
     )
 
 

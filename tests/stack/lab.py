@@ -65,13 +65,14 @@ def free_number():
 class Lab:
     """A lab booted from one of the project's own inventories, or from a path, under another name and prefix."""
 
-    def __init__(self, inventory, name, prefix):
+    def __init__(self, inventory, name, prefix, suite="bookworm"):
         self.inventory, self.name, self.prefix = inventory, name, prefix
+        self.suite = os.environ.get("LAB_SUITE") or suite
         self.directory = Path("/var/lib/greenrack", name)
 
     def command(self, playbook, *arguments):
         """Return the command line of a playbook against this lab."""
-        extra = [f"lab_name={self.name}", f"lab_prefix={self.prefix}"]
+        extra = [f"lab_name={self.name}", f"lab_prefix={self.prefix}", f"lab_suite={self.suite}"]
         chosen = [word for pair in extra for word in ("-e", pair)]
         return [
             str(BIN / "ansible-playbook"),
