@@ -222,10 +222,10 @@ def test_restore_that_fails_leaves_the_database(kept):
 
 def test_restore_is_alone_and_one_that_is_interrupted_leaves_the_database(kept):
     before = rows(kept)
-    new, again = f"{DATA}.new", "/usr/local/lib/database-backup/database_restore.py"
+    new, program = f"{DATA}.new", "[d]atabase_restore.py"  # not the shell that looks for it
     script = f"""
     until [ -e {new}/PG_VERSION ]; do sleep 0.02; done
-    pid=$(pgrep -of {again})
+    pid=$(pgrep -of {program})
     kill -STOP $pid $(pgrep -P $pid); xargs -0 -a /proc/$pid/cmdline 2>&1
     kill -KILL $pid $(pgrep -P $pid)"""
     begun = kept.begin("playbooks/restore.yml", "-e", "restore_to=latest", *CONFIRMED, stdout=-3)
