@@ -62,21 +62,21 @@ def test_what_has_no_path_is_not_asked() -> None:
     ("seconds", "passes"),
     [
         ([1.9], True),
-        ([2.1, 1.2], True),
-        ([3.9, 2.1, 2.1, 2.1, 1.9], True),
-        ([3.9, 2.1, 2.1, 2.1, 2.2], False),
-        ([2.1, 4.0], False),
+        ([2.5, 4.6], True),  # as much again for the processor, and once for the wait
+        ([2.1, 6.1, 1.9], True),
+        ([2.1, 6.1, 2.2, 6.0], False),
+        ([9.9, 30.0, 2.1, 5.2], False),
         ([25.0], False),
     ],
 )
-def test_what_is_a_little_late_is_asked_again(
+def test_what_is_late_is_asked_to_wait_longer(
     seconds: list[float], passes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = list(seconds)
     monkeypatch.setattr(verify, "together", lambda *_asked: left.pop(0))
     if passes:
-        assert together("127.0.0.1:1").endswith(f" took {seconds[-1]:.2f} s")
+        assert " at once took " in together("127.0.0.1:1")
     else:
-        with pytest.raises(verify.Failed, match=f"at once took {seconds[-1]} s through"):
+        with pytest.raises(verify.Failed, match=r"at once took \S+ s through"):
             together("127.0.0.1:1")
     assert left == []
