@@ -226,7 +226,7 @@ def test_restore_is_alone_and_one_that_is_interrupted_leaves_the_database(kept):
     script = f"""
     until [ -e {new}/PG_VERSION ]; do sleep 0.02; done
     pid=$(pgrep -of {program})
-    kill -STOP $pid $(pgrep -P $pid); xargs -0 -a /proc/$pid/cmdline 2>&1
+    kill -STOP $pid $(pgrep -P $pid); xargs -0 -a /proc/$pid/cmdline env 2>&1
     kill -KILL $pid $(pgrep -P $pid)"""
     begun = kept.begin("playbooks/restore.yml", "-e", "restore_to=latest", *CONFIRMED, stdout=-3)
     try:
