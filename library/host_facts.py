@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import grp
+import hashlib
 import os
 import platform
 import pwd
@@ -13,6 +15,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from ansible.module_utils import greenrack_firewall
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -23,6 +26,7 @@ description:
 options:
   disks: {description: "Paths written to, {path: MiB wanted free, for all below it too}", type: dict, default: {}}
   directories: {description: Directories whose entries are wanted, type: list, elements: path, default: []}
+  files: {description: Files of which it is wanted what they are, type: list, elements: path, default: []}
   units: {description: "systemd units that are wanted, such as nginx.service", type: list, elements: str, default: []}
 """
 
@@ -46,6 +50,8 @@ ansible_facts:
     disks: {description: "The file systems of these paths, each {under: topmost paths, free_mb, wanted_mb}", type: list}
     somaxconn: {description: The longest queue of connections a socket may have, type: int}
     entries: {description: "Names in each directory, none where there is no directory", type: dict}
+    files: {description: "What each file is that there is, {path: MODE OWNER GROUP SHA256}", type: dict}
+    firewall: {description: "Whether role firewall's table is loaded, and will be after a reboot", type: bool}
     units: {description: "Each unit's {active: bool, environment: {NAME: value}}", type: dict}
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
     exposed: {description: "Those that are listened on not only for the host itself", type: list}
@@ -82,6 +88,26 @@ def disks(wanted):
 def entries(path):
     """Return the names in a directory; none if there is no directory."""
     return sorted(os.listdir(path)) if os.path.isdir(path) else []  # noqa: PTH112, PTH208
+
+
+def name_of(look_up, number):
+    """Return the name of a user or a group, or the number of one that is gone."""
+    try:
+        return look_up(number)[0]
+    except KeyError:
+        return str(number)
+
+
+def files(paths):
+    """Return {path: "MODE OWNER GROUP SHA256"} of the files that exist."""
+    found = {}
+    for path in map(Path, paths):
+        if path.is_file():
+            now = path.stat()
+            who = f"{name_of(pwd.getpwuid, now.st_uid)} {name_of(grp.getgrgid, now.st_gid)}"
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[str(path)] = f"{now.st_mode & 0o7777:04o} {who} {digest}"
+    return found
 
 
 # The loopback as the kernel's tables write it: each four bytes are a number, in the host's order.
@@ -175,6 +201,7 @@ def main():
         {
             "disks": {"type": "dict", "default": {}},
             "directories": {"type": "list", "elements": "path", "default": []},
+            "files": {"type": "list", "elements": "path", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -196,6 +223,8 @@ def main():
         "disks": disks(module.params["disks"]),
         "somaxconn": int(Path("/proc/sys/net/core/somaxconn").read_text("ascii")),
         "entries": {path: entries(path) for path in module.params["directories"]},
+        "files": files(module.params["files"]),
+        "firewall": greenrack_firewall.stands(),
         "listeners": listeners(),
         "exposed": sorted({port for _, port, exposed in listening() if exposed}),
         "units": units(module.params["units"]),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ansible.module_utils import greenrack_files
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.greenrack_firewall import BASE, BOOT, INCLUDE, KEPT, TABLE, stands
 
 DOCUMENTATION = r"""
 module: firewall_rules
@@ -20,7 +21,7 @@ description:
 options:
   application: {description: Whose services they are, type: str, required: true}
   state: {description: What is wanted, type: str, choices: [tried, kept, undone, absent], required: true}
-  base: {description: "The table without services, for C(tried) and C(kept)", type: str, default: ""}
+  base: {description: "The table, with its include of all rules, for C(tried) and C(kept)", type: str, default: ""}
   services: {description: "The application's rules, for C(tried) and C(kept)", type: str, default: ""}
   seconds: {description: Seconds until the host goes back by itself, type: int, default: 30}
 """
@@ -30,11 +31,8 @@ pending: {description: Whether rules are tried and wait to be kept, type: bool, 
 seen_as: {description: "Address the controller's SSH comes from, empty if unknown", type: str, returned: when tried}
 """
 
-KEPT = Path("/etc/greenrack/firewall")
-BASE = KEPT / "base.nft"
-BOOT = Path("/etc/nftables.conf")  # what nftables.service loads
+SERVICES = f'include "{KEPT}/*.services"'
 TRIED = Path("/run/greenrack-firewall.nft")
-TABLE = ("table", "inet", "greenrack")
 TIMER = "greenrack-firewall-back"
 # Declared first, for it may be gone already.
 NONE = f"{' '.join(TABLE)}; delete {' '.join(TABLE)}"
@@ -47,13 +45,12 @@ class Firewall:
     def __init__(self, module):
         self.module = module
         self.own = KEPT / f"{module.params['application']}.services"
-        include = f'include "{BASE}"\n'
         boot = BOOT.read_text("utf-8") if BOOT.exists() else "#!/usr/sbin/nft -f\n\nflush ruleset\n"
-        self.boot_without = boot.replace(include, "")
+        self.boot_without = boot.replace(INCLUDE, "")
         self.wanted = {
             self.own: module.params["services"],
-            BASE: f'{module.params["base"].rstrip()}\ninclude "{KEPT}/*.services"\n',
-            BOOT: self.boot_without.rstrip("\n") + "\n" + include,
+            BASE: module.params["base"],
+            BOOT: self.boot_without.rstrip("\n") + "\n" + INCLUDE,
         }
 
     def run(self, *command):
@@ -67,11 +64,6 @@ class Firewall:
         """Run a command; return whether it succeeded."""
         return self.module.run_command(list(command))[0] == 0
 
-    def loaded(self):
-        """Say whether the kernel has the table."""
-        there = self.module.get_bin_path("nft") is not None
-        return there and self.succeeds("nft", "list", *TABLE)
-
     def files(self):
         """Return what shall be written."""
         plain = {"secret": None, "mode": "0644", "owner": "root", "group": "root", "validate": None}
@@ -81,8 +73,7 @@ class Firewall:
         """Load the rules until the host goes back by itself."""
         files = [greenrack_files.File(self.module, each) for each in self.files()]
         old = [file for file in files if not file.current()]
-        boots = self.succeeds("systemctl", "is-enabled", "--quiet", "nftables.service")
-        if not old and boots and self.loaded():
+        if not old and stands():
             return {"changed": False, "pending": False}
         told = {"changed": True, "diff": [file.diff() for file in old], "seen_as": seen_as()}
         if self.module.check_mode:
@@ -91,9 +82,8 @@ class Firewall:
             path.read_text("utf-8") for path in sorted(KEPT.glob("*.services")) if path != self.own
         ]
         self.disarm()
-        TRIED.write_text(
-            "\n".join([self.module.params["base"], *others, self.wanted[self.own], ""]), "utf-8"
-        )
+        base = self.wanted[BASE].replace(SERVICES, "")
+        TRIED.write_text("\n".join([base, *others, self.wanted[self.own], ""]), "utf-8")
         self.run("nft", "--check", "--file", str(TRIED))
         seconds = f"--on-active={self.module.params['seconds']}"
         exact = "--timer-property=AccuracySec=100ms"
