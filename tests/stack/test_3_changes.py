@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.faults.hosts import plug
 from tests.stack.lab import ROOT
 
 
@@ -60,6 +61,28 @@ def test_interrupted_run_is_completed_by_the_next(deployed):
     port = {"demo-blue": 8000, "demo-green": 8001}[deployed.instance()]
     queue = deployed.run("app1", f"ss -Hltn sport = :{port}").split()[2]
     assert int(queue) == max(at_once, 4096), "every request it takes may come at the same moment"
+
+
+def test_proxy_that_is_lost_in_the_middle_finds_what_it_sends_to(deployed, app_copy):
+    (app_copy / "new").write_text("new")
+    listed = "systemctl is-active demo-blue demo-green || true"
+    begun = deployed.begin(
+        "playbooks/release.yml", "-e", f"app_source={app_copy}", stdout=subprocess.PIPE
+    )
+    try:
+        while deployed.run("app1", listed) != "active\nactive":
+            assert begun.poll() is None, begun.communicate()
+        plug(deployed, "proxy1", "down")
+        said, _ = begun.communicate()
+        assert begun.returncode != 0, said
+        assert "proxy1 could not be reached any more in the middle of the run" in said, said
+        assert deployed.run("app1", listed) == "active\nactive"
+    finally:
+        plug(deployed, "proxy1", "up")
+    assert deployed.get("/healthz")[0] == 200
+    run = deployed.play("site.yml")
+    assert run.code == 0, run.output
+    assert deployed.get("/healthz")[0] == 200
 
 
 def test_change_that_does_not_come_up_shows_the_journal(deployed, app_copy):

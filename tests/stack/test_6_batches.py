@@ -1,10 +1,13 @@
 """Several application hosts: a change goes to one of them first, and the first that fails stops it everywhere."""
 
 import json
+import subprocess
+import time
 
 import pytest
 
 from bench.clients import Clients
+from tests.faults.hosts import plug
 from tests.stack import other_inventory
 from tests.stack.conftest import boot
 from tests.stack.lab import Lab
@@ -42,7 +45,8 @@ def _seen(lab):
 
 def _active(lab):
     listed = "systemctl list-units --plain --no-legend --state=active --type=service 'hello-*'"
-    return [lab.run(name, listed).split()[0::5] for name in ("app1", "app2")]
+    shown = [lab.run(name, listed).splitlines() for name in ("app1", "app2")]
+    return [[line.split()[0] for line in lines] for lines in shown]
 
 
 def test_change_on_two_hosts(two, source):
@@ -98,3 +102,24 @@ def test_first_host_that_fails_stops_it_and_those_before_are_put_back(two, sourc
     assert clients.failures == []
     assert _active(two) == before
     assert _seen(two) == {"secondapp1", "secondapp2"}
+
+
+def test_host_that_is_lost_in_the_middle_ends_the_roll(two, source):
+    before = _active(two)
+    _write(source, "third")
+    begun = two.begin("playbooks/release.yml", stdout=subprocess.PIPE)
+    try:
+        while _active(two)[0] == before[0]:
+            assert begun.poll() is None
+            time.sleep(0.1)
+        plug(two, "app2", "down")
+        said, _ = begun.communicate()
+        assert begun.returncode != 0, said
+        assert "app2 could not be reached any more in the middle of the run" in said, said
+        assert _seen(two) == {"secondapp1"}
+    finally:
+        plug(two, "app2", "up")
+    run = two.play("playbooks/release.yml")
+    assert run.code == 0, run.output
+    assert _seen(two) == {"thirdapp1", "thirdapp2"}
+    assert [len(units) for units in _active(two)] == [1, 1]
