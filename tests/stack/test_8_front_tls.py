@@ -154,7 +154,7 @@ def test_uwsgi_protocol_goes_by_tls_too(encrypted):
     # The next change finds nginx ready for it.
     with Clients(encrypted.address("proxy1"), "/?delay=1", 20) as clients:
         run = encrypted.play(
-            "playbooks/release.yml", "-e", "protocol=uwsgi", "-e", "app_concurrency=150"
+            "playbooks/release.yml", "-e", "protocol=uwsgi", "-e", "app_server_backlog=5000"
         )
     assert run.code == 0, run.output
     assert clients.failures == []
@@ -186,7 +186,7 @@ def test_it_comes_back_with_what_it_speaks_for(encrypted):
 def test_release_that_would_need_a_certificate_is_refused(encrypted):
     encrypted.run("proxy1", f"mv {FOLDER}/host.crt {FOLDER}/host.moved")
     try:
-        run = encrypted.play("playbooks/release.yml", "-e", "app_workers=3")
+        run = encrypted.play("playbooks/release.yml", "-e", "app_server_backlog=6000")
         assert run.code != 0
         assert "Type once: ansible-playbook site.yml" in run.output, run.output
         assert sum(run.changed.values()) == 0, run.output
