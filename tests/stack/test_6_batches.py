@@ -1,6 +1,7 @@
 """Several application hosts: a change goes to one of them first, and the first that fails stops it everywhere."""
 
 import json
+import time
 
 import pytest
 
@@ -57,6 +58,17 @@ def test_change_on_two_hosts(two, source):
     assert _seen(two) == {"secondapp1", "secondapp2"}
     # One host first, then the other.
     assert run.output.count("PLAY [Run the instance]") == 2, run.output
+
+
+def test_host_that_reboots_is_done_without(two):
+    """What speaks TLS there ends what it has before the instance does, and begins when that listens."""
+    with Clients(f"{two.prefix}.11", "/healthz", 20) as clients:
+        two.reboot("app2")
+        end = time.monotonic() + 60
+        while len(_seen(two)) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+    assert clients.failures == []
 
 
 def test_two_load_hosts_share_a_load(two, tmp_path):

@@ -134,3 +134,43 @@ def test_a_database_on_another_host_is_checked(
         url = evaluate("app_server", name, **given)
         end = "?sslmode=verify-full&sslrootcert=/etc/greenrack/tls/ca.crt"
         assert url.endswith(f"/demo{end if tls else ''}"), url
+
+
+@pytest.mark.parametrize(
+    ("app", "proxy", "chosen", "tls"),
+    [
+        (["app1"], ["proxy1"], {}, True),
+        (["app1"], ["app1"], {}, False),
+        (["app1", "app2"], ["app1"], {}, True),
+        (["app1"], ["proxy1"], {"internal_tls": "false"}, False),
+        (["app1"], ["proxy1"], {"proxy": "false"}, False),
+    ],
+)
+def test_nginx_reaches_another_host_by_tls(
+    app: list[str], proxy: list[str], chosen: dict[str, Any], tls: bool
+) -> None:
+    hostvars = {name: {"service_address": name} for name in ("app1", "app2", "proxy1")}
+    given = {**of_topology(), "groups": {"app": app, "proxy": proxy}, "hostvars": hostvars}
+    given |= {**chosen, "inventory_hostname": "app1", "service_address": "10.0.0.21"}
+    unix = tls or (app == proxy and not chosen)
+    listens = "unix:/run/demo-blue/app.sock" if unix else "10.0.0.21:8000"
+    reached = "10.0.0.21:8000" if app != proxy else listens
+    assert evaluate("app_server", "app_server_tls", **given) == tls
+    assert evaluate("app_server", "app_binds.blue", **given) == listens
+    assert evaluate("app_server", "app_fronts.blue", **given) == reached
+    names = ["app1", "10.0.0.21", "app.greenrack"] if tls else []
+    assert evaluate("app_server", "internal_tls_names", **given) == names
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_what_serves_is_reached_as_it_was_deployed(active: bool) -> None:
+    """And what does not as the next change will have it, which no release tells nginx."""
+    told = {"GREENRACK_SWITCHES": "profile=default,proxy=true,protocol=uwsgi"}
+    units = {"demo-blue.service": {"active": active, "environment": told}}
+    given = {**host(units=units), "app_server_tls": True, "__app_server_chosen": "green"}
+    new = {"protocol": "http", "tls": True}
+    old = {"protocol": "uwsgi", "tls": False}
+    reached = evaluate("app_server", "__app_server_reached", **given)
+    assert reached == {"blue": old if active else new, "green": new}
+    given |= {"app_server_live": "green", "__app_server_chosen": "blue"}
+    assert evaluate("app_server", "__app_server_turns", **given)
