@@ -14,7 +14,10 @@ def plug(lab, host, how):
 
 
 def power_off(lab, name):
-    """Kill all of a host at once, as a power failure does; the controller's disk keeps what was not synced."""
+    """Kill all of a host at once, as a power failure does.
+
+    What a container has written, the controller's kernel still has; what only a virtual machine's kernel had is lost.
+    """
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
     roots = re.findall(r"^cgroup2 (\S+) cgroup2", mounts, re.M)
     (kill,) = [

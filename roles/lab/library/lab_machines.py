@@ -40,7 +40,7 @@ options:
   names: {description: "More names the hosts can resolve, {name: address}", type: dict, default: {}}
   authorized_key: {description: SSH public key that may log in as the image's user, type: str}
   user: {description: The image's user that may log in and has sudo, type: str, default: admin}
-  timeout: {description: Seconds until SSH must answer; emulation takes ten times as long, type: int, default: 90}
+  timeout: {description: Seconds until SSH must answer; emulated hosts need more, type: int, default: 90}
 """
 
 RETURN = r"""
