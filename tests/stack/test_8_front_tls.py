@@ -151,13 +151,29 @@ def test_uwsgi_protocol_goes_by_tls_too(encrypted):
     play(encrypted, "server=gunicorn_sync", "protocol=uwsgi")
     assert encrypted.get("/?delay=0")[0] == 200
     assert "HTTP" not in ask(encrypted, tls=False)
-    # The next change finds nginx ready for it.
+    # The next change speaks http again, for what was only typed is forgotten, and need not reload nginx.
     with Clients(encrypted.address("proxy1"), "/?delay=1", 20) as clients:
-        run = encrypted.play(
-            "playbooks/release.yml", "-e", "protocol=uwsgi", "-e", "app_server_backlog=5000"
-        )
+        run = encrypted.play("playbooks/release.yml")
     assert run.code == 0, run.output
     assert clients.failures == []
+    play(encrypted)
+
+
+def test_release_finds_its_way_whatever_was_deployed_before(encrypted):
+    """What was only typed the last time is forgotten; the database, which a release does not change, is none of it."""
+    plain = "database_tls=false"
+    play(encrypted, plain)
+    play(encrypted, plain, "internal_tls=false")
+    for typed in ([], ["-e", "internal_tls=false"]):
+        with Clients(encrypted.address("proxy1"), "/?delay=1", 20, keep=False) as clients:
+            run = encrypted.play("playbooks/release.yml", "-e", plain, *typed)
+        assert run.code == 0, run.output
+        assert clients.failures == []
+        assert ("HTTP/1.1 200" in ask(encrypted, tls=False)) == bool(typed)
+    # A run for nginx alone leaves it with what runs.
+    run = encrypted.play("site.yml", "--tags", "nginx", "-e", plain)
+    assert run.code == 0, run.output
+    assert encrypted.get("/healthz")[0] == 200
     play(encrypted)
 
 

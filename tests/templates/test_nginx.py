@@ -33,7 +33,10 @@ def instances(
 
 
 def site(**overrides: Any) -> str:
-    return render("nginx", "site.conf.j2", **overrides)
+    """Return the site with what it includes, as nginx reads it."""
+    text, ways = (render("nginx", name, **overrides) for name in ("site.conf.j2", "ways.j2"))
+    assert text.count("include /etc/nginx/demo.ways;") == 1
+    return text.replace("include /etc/nginx/demo.ways;", ways)
 
 
 def seconds(text: str, directive: str) -> int:

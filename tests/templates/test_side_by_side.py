@@ -160,17 +160,3 @@ def test_nginx_reaches_another_host_by_tls(
     assert evaluate("app_server", "app_fronts.blue", **given) == reached
     names = ["app1", "10.0.0.21", "app.greenrack"] if tls else []
     assert evaluate("app_server", "internal_tls_names", **given) == names
-
-
-@pytest.mark.parametrize("active", [True, False])
-def test_what_serves_is_reached_as_it_was_deployed(active: bool) -> None:
-    """And what does not as the next change will have it, which no release tells nginx."""
-    told = {"GREENRACK_SWITCHES": "profile=default,proxy=true,protocol=uwsgi"}
-    units = {"demo-blue.service": {"active": active, "environment": told}}
-    given = {**host(units=units), "app_server_tls": True, "__app_server_chosen": "green"}
-    new = {"protocol": "http", "tls": True}
-    old = {"protocol": "uwsgi", "tls": False}
-    reached = evaluate("app_server", "__app_server_reached", **given)
-    assert reached == {"blue": old if active else new, "green": new}
-    given |= {"app_server_live": "green", "__app_server_chosen": "blue"}
-    assert evaluate("app_server", "__app_server_turns", **given)
