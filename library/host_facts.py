@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import pwd
@@ -24,6 +25,7 @@ options:
   disks: {description: "Paths written to, {path: MiB wanted free, for all below it too}", type: dict, default: {}}
   directories: {description: Directories whose entries are wanted, type: list, elements: path, default: []}
   units: {description: "systemd units that are wanted, such as nginx.service", type: list, elements: str, default: []}
+  believed: {description: File of certificates whose digests are wanted, type: path, default: /etc/greenrack/tls/ca.crt}
 """
 
 RETURN = r"""
@@ -48,6 +50,7 @@ ansible_facts:
     entries: {description: "Names in each directory, none where there is no directory", type: dict}
     units: {description: "Each unit's {active: bool, environment: {NAME: value}}", type: dict}
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
+    believed: {description: "The SHA-256 of each certificate in that file, as it is written there", type: list}
     exposed: {description: "Those that are listened on not only for the host itself", type: list}
 """
 
@@ -153,6 +156,13 @@ def units(names):
     return found
 
 
+def believed(path):
+    """Return a digest of each certificate in a file, none if there is no file."""
+    text = Path(path).read_text("ascii", "replace") if Path(path).exists() else ""
+    found = re.findall(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----", text)
+    return [hashlib.sha256(one.encode()).hexdigest() for one in found]
+
+
 def installed():
     """Return the names of the Debian packages that are installed whole."""
     query = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\\n"]
@@ -176,6 +186,7 @@ def main():
             "disks": {"type": "dict", "default": {}},
             "directories": {"type": "list", "elements": "path", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
+            "believed": {"type": "path", "default": "/etc/greenrack/tls/ca.crt"},
         },
         supports_check_mode=True,
     )
@@ -199,6 +210,7 @@ def main():
         "listeners": listeners(),
         "exposed": sorted({port for _, port, exposed in listening() if exposed}),
         "units": units(module.params["units"]),
+        "believed": believed(module.params["believed"]),
     }
     module.exit_json(changed=False, ansible_facts={"greenrack": facts})
 

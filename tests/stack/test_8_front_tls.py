@@ -108,6 +108,23 @@ def test_nobody_is_served_without_a_certificate(encrypted):
     assert sum(play(encrypted).changed.values()) == 0
 
 
+def test_nginx_of_debian_has_no_site_of_its_own(encrypted):
+    """Not after a reboot either, nor when somebody starts it; and what else is installed there starts."""
+    encrypted.run("app1", "test ! -e /usr/sbin/policy-rc.d && systemctl start nginx.service")
+    for asked in ("systemctl is-active nginx.service", "ss -Hltn sport = :80"):
+        assert encrypted.host("app1").run(asked).stdout.strip() in ("inactive", "")
+
+
+def test_hosts_of_another_inventory_are_left_alone(encrypted, tmp_path):
+    """A second application's, that does not share the authority."""
+    run = encrypted.play("site.yml", "-e", f"secrets_file={tmp_path / 'secrets.yml'}")
+    assert run.code != 0
+    said = " ".join(run.output.split())
+    assert "It believes the authority of another inventory" in said, said
+    assert sum(run.changed.values()) == 0, run.output
+    assert encrypted.get("/healthz")[0] == 200
+
+
 @pytest.mark.parametrize("wrong", ["authority", "name"])
 def test_another_host_is_not_believed(encrypted, signs, wrong):
     secrets = yaml.safe_load((encrypted.directory / "ssh/secrets.yml").read_text())
@@ -161,7 +178,7 @@ def test_uwsgi_protocol_goes_by_tls_too(encrypted):
 
 def test_release_finds_its_way_whatever_was_deployed_before(encrypted):
     """What was only typed the last time is forgotten; the database, which a release does not change, is none of it."""
-    plain = "database_tls=false"
+    plain = '{"database_tls": false}'
     play(encrypted, plain)
     play(encrypted, plain, "internal_tls=false")
     for typed in ([], ["-e", "internal_tls=false"]):

@@ -126,15 +126,19 @@ def test_expired_certificate_is_renewed_by_the_next_run(encrypted):
     assert "will not expire" in encrypted.run("db1", f"{ends} {700 * 86400}")
 
 
-def test_new_authority_takes_over_without_loss(encrypted):
+@pytest.mark.parametrize("tags", ["internal_tls", "all"])
+def test_new_authority_takes_over_without_loss(encrypted, tags):
+    """Also where certificates are due meanwhile, and where nothing else is done that reloads who reads them."""
     file = encrypted.directory / "ssh/secrets.yml"
     secrets = yaml.safe_load(file.read_text())
     secrets["authority_before"] = secrets.pop("authority")
     file.write_text(yaml.safe_dump(secrets))
+    for name in ("app1", "proxy1"):
+        encrypted.run(name, f"rm {FOLDER}/host.crt")
     count = f"grep --count BEGIN {FOLDER}/ca.crt"
     # nginx reads it too, and its reload closes connections that are kept.
     with Clients(encrypted.address("proxy1"), "/db?delay=0.1", 20, keep=False) as clients:
-        play(encrypted)
+        play(encrypted, tags=tags)
         assert encrypted.run("app1", count) == "2"
         secrets = yaml.safe_load(file.read_text())
         assert secrets["authority"] != secrets.pop("authority_before")

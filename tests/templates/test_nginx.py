@@ -165,6 +165,9 @@ def test_tls_in_front_serves_nobody_it_does_not_know() -> None:
     for line in ("listen 10.0.0.21:8000 ssl backlog=4096;", "ssl_verify_client on;"):
         assert line in text
     assert "proxy_pass unix:/run/demo-blue/app.sock;" in text
+    # nginx may be told to wait for a day; a stop has systemd's limit.
+    assert "proxy_timeout 2d;" in text
+    assert "shutdown_timeout" not in text
 
 
 def test_connections_are_matched_by_file_descriptors() -> None:

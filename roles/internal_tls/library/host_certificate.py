@@ -21,11 +21,16 @@ description:
     controller, signs it with a key that stays there. Where nothing is due, the host is asked once.
   - It is due when it is missing, of another key or another authority, for other names, or has less than a third
     of its time left.
-  - While an authority is exchanged, one of the authority before is left until C(exchange), for others have to have
-    read whom they believe now before they are shown the new one.
+  - While an authority is exchanged, one of the authority before is left, and made where one is due, until C(exchange),
+    for others have to have read whom they believe now before they are shown the new one.
 options:
   secrets: {description: "File of secrets on the controller, with the authority's key", type: path, required: true}
   names: {description: "Names and IPv4 addresses it is for, if any", type: list, elements: str, default: []}
+  keeps:
+    description: Names that stay where it has them, for another inventory has given them
+    type: list
+    elements: str
+    default: []
   days: {description: Days it is valid, type: float, required: true}
   exchange: {description: "Whether one of the authority before is due", type: bool, default: false}
   folder: {description: Where it goes, type: path, default: /etc/greenrack/tls}
@@ -37,6 +42,7 @@ RETURN = r"""
 request: {description: "A request for a certificate, if one is due", type: str, returned: always}
 why: {description: Why one is due, type: str, returned: always}
 later: {description: "Whether it is of the authority before, and is left", type: bool, returned: always}
+shown: {description: "The certificate that is there, if another one is due", type: str, returned: when one is due}
 """
 
 GROUP = "ssl-cert"  # Debian's, of services that read keys
@@ -78,7 +84,7 @@ class Host:
         if told is None or public not in told:
             return "it is of another key"
         said = re.findall(r"(?:DNS|IP Address):([^,\s]+)", told)
-        if sorted(said) != sorted(self.names):
+        if not set(self.names) <= set(said) <= {*self.names, *self.module.params["keeps"]}:
             return f"it is for {', '.join(said)}"
         # Not by strptime, to which "Dec" is no month in a German locale.
         begin, end = map(
@@ -136,6 +142,7 @@ def main():
         {
             "secrets": {"type": "path", "required": True, "no_log": False},
             "names": {"type": "list", "elements": "str", "default": []},
+            "keeps": {"type": "list", "elements": "str", "default": []},
             "days": {"type": "float", "required": True},
             "exchange": {"type": "bool", "default": False},
             "folder": {"type": "path", "default": "/etc/greenrack/tls"},
@@ -158,6 +165,8 @@ def main():
     os.umask(0o077)
     asked = host.request() if why and not module.check_mode else ""
     told = {"why": why, "request": asked, "later": host.later}
+    if asked and host.certificate.exists():
+        told["shown"] = host.certificate.read_text("ascii", "replace")
     module.exit_json(changed=changed or bool(why), **told)
 
 
