@@ -68,7 +68,12 @@ def test_a_change_is_told_whatever_was_there(
 
 @pytest.mark.parametrize(
     ("chosen", "did", "turns"),
-    [("green", [[]], False), ("blue", [["start"]], True), ("green", [[], ["start"]], True)],
+    [
+        ("green", [[]], False),
+        ("blue", [[]], True),
+        ("blue", [["start"]], True),
+        ("green", [[], ["start"]], True),
+    ],
 )
 def test_nginx_learns_whenever_an_instance_is_brought_up(
     chosen: str, did: list[list[str]], turns: bool
@@ -80,6 +85,18 @@ def test_nginx_learns_whenever_an_instance_is_brought_up(
     assert (
         evaluate("app_server", "__app_server_turns", **given, __app_server_chosen=chosen) == turns
     )
+
+
+@pytest.mark.parametrize(
+    ("turns", "sites", "told"),
+    [(True, ["demo.conf"], True), (False, ["demo.conf"], False), (True, ["shop.conf"], False)],
+)
+def test_nginx_without_the_site_is_told_nothing(turns: bool, sites: list[str], told: bool) -> None:
+    """--skip-tags nginx on a new host, for one, where there may be no nginx."""
+    facts = {"greenrack": {"entries": {"/etc/nginx/conf.d": sites}}}
+    given = {**of_topology(), "groups": {"app": ["app1"], "proxy": ["proxy1"]}}
+    given |= {"hostvars": {"app1": {"app_server_turns": turns}}, "ansible_facts": facts}
+    assert evaluate("nginx", "nginx_turns", **given, ansible_check_mode=False) == told
 
 
 @pytest.mark.parametrize("live", [PLAIN, SECURED, OLD])
