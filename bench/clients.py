@@ -36,12 +36,13 @@ class Clients:
 
     A context: they come from its begin, when the first has had an answer, to its end. `rate` is how many
     come a second, whatever becomes of those before. Afterwards, `answers` has what became of each, in the
-    order in which that was known, and `failures` a line for each that was not answered 200. Raises
+    order in which that was known, and `failures` a line for each that was not answered 200. Without
+    `keep` all come over new ones: nginx closes those that are kept when it is reloaded. Raises
     BadInput, having asked once, where the site does not answer 200: it may be somebody else's.
     """
 
-    def __init__(self, address: str, path: str, rate: float = 40) -> None:
-        self.address, self.path, self.rate = address, path, rate
+    def __init__(self, address: str, path: str, rate: float = 40, keep: bool = True) -> None:
+        self.address, self.path, self.rate, self.keep = address, path, rate, keep
         self.answers: list[Answer] = []
         self._kept: list[tuple[float, http.client.HTTPConnection]] = []
         self._stop, self._lock = threading.Event(), threading.Lock()
@@ -99,7 +100,7 @@ class Clients:
         pool = ThreadPoolExecutor(MOST)
         try:
             while not self._stop.wait(max(0, began + come / self.rate - time.monotonic())):
-                pool.submit(self._ask, began + come / self.rate, come % 2 == 1)
+                pool.submit(self._ask, began + come / self.rate, self.keep and come % 2 == 1)
                 come += 1
         except RuntimeError as error:  # this machine has no more threads
             self.answers.append(Answer(time.monotonic(), 0.0, 0, f"could not be sent: {error}"))

@@ -28,6 +28,7 @@ options:
   directories: {description: Directories whose entries are wanted, type: list, elements: path, default: []}
   files: {description: Files of which it is wanted what they are, type: list, elements: path, default: []}
   units: {description: "systemd units that are wanted, such as nginx.service", type: list, elements: str, default: []}
+  believed: {description: File of certificates whose digests are wanted, type: path, default: /etc/greenrack/tls/ca.crt}
 """
 
 RETURN = r"""
@@ -54,6 +55,7 @@ ansible_facts:
     firewall: {description: "Whether role firewall's table is loaded, and will be after a reboot", type: bool}
     units: {description: "Each unit's {active: bool, environment: {NAME: value}}", type: dict}
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
+    believed: {description: "The SHA-256 of each certificate in that file, as it is written there", type: list}
     exposed: {description: "Those that are listened on not only for the host itself", type: list}
 """
 
@@ -179,6 +181,13 @@ def units(names):
     return found
 
 
+def believed(path):
+    """Return a digest of each certificate in a file, none if there is no file."""
+    text = Path(path).read_text("ascii", "replace") if Path(path).exists() else ""
+    found = re.findall(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----", text)
+    return [hashlib.sha256(one.encode()).hexdigest() for one in found]
+
+
 def installed():
     """Return the names of the Debian packages that are installed whole."""
     query = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\\n"]
@@ -203,6 +212,7 @@ def main():
             "directories": {"type": "list", "elements": "path", "default": []},
             "files": {"type": "list", "elements": "path", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
+            "believed": {"type": "path", "default": "/etc/greenrack/tls/ca.crt"},
         },
         supports_check_mode=True,
     )
@@ -228,6 +238,7 @@ def main():
         "listeners": listeners(),
         "exposed": sorted({port for _, port, exposed in listening() if exposed}),
         "units": units(module.params["units"]),
+        "believed": believed(module.params["believed"]),
     }
     module.exit_json(changed=False, ansible_facts={"greenrack": facts})
 

@@ -48,6 +48,7 @@ options:
       protocol: {description: What it speaks there, type: str, choices: [http, uwsgi], default: http}
       path: {description: What is asked for, type: str, default: /healthz}
       host: {description: The Host header, type: str, default: localhost}
+      tls_name: {description: "The name its certificate says, if it speaks TLS to hosts that have one too", type: str}
       timeout: {description: Seconds until it must have answered, type: int, default: 30}
 """
 
@@ -73,6 +74,7 @@ ARGUMENTS = {
             "protocol": {"type": "str", "choices": ["http", "uwsgi"], "default": "http"},
             "path": {"type": "str", "default": "/healthz"},
             "host": {"type": "str", "default": "localhost"},
+            "tls_name": {"type": "str"},
             "timeout": {"type": "int", "default": 30},
         },
     },
@@ -148,7 +150,9 @@ def wanted(unit, restart_on, reload_on, units, written):
 def plan(unit, restart_on, reload_on, units, written):
     """Return what has to be done, in order; the files are paths, and a dry run would have written some."""
     steps = []
-    overlooked = unread(unit, [*restart_on, *units]) or not written.isdisjoint(units)
+    # A unit that comes with it, and is not its own, is not asked of systemd.
+    new = any(path.startswith("/etc/systemd/system/") for path in written)
+    overlooked = new or unread(unit, [*restart_on, *units]) or not written.isdisjoint(units)
     if overlooked or unit["NeedDaemonReload"] == "yes" or unit["LoadState"] == "not-found":
         steps.append("reload-units")
     if unit["UnitFileState"] not in ("enabled", "enabled-runtime", "static", "alias"):

@@ -17,7 +17,11 @@ description:
     Then stops and disables it.
 options:
   name: {description: "Name of the unit, such as demo-blue.service", type: str, required: true}
-  bind: {description: "Where it listens, ADDRESS:PORT or unix:PATH", type: str, required: true}
+  binds:
+    description: Where it listens, and where what stands in front of it does, ADDRESS:PORT or unix:PATH each
+    type: list
+    elements: str
+    required: true
   timeout: {description: Seconds that may take, type: float, default: 60}
 """
 
@@ -40,11 +44,11 @@ def connections(bind):
     return queued + sum(state not in ("LISTEN", "TIME-WAIT") for state, _ in rows)
 
 
-def wait(bind, timeout):
+def wait(binds, timeout):
     """Wait until there has been no connection for a moment, or the time is up; return the seconds it took."""
     began, quiet = time.monotonic(), None  # quiet: when the present calm was first seen
     while time.monotonic() - began < timeout:
-        if connections(bind):
+        if any(map(connections, binds)):
             quiet = None
         else:
             quiet = quiet or time.monotonic()
@@ -59,14 +63,14 @@ def main():
     module = AnsibleModule(
         {
             "name": {"type": "str", "required": True},
-            "bind": {"type": "str", "required": True},
+            "binds": {"type": "list", "elements": "str", "required": True},
             "timeout": {"type": "float", "default": 60.0},
         },
         supports_check_mode=True,
     )
     if module.check_mode:
         module.exit_json(changed=True)
-    waited = wait(module.params["bind"], module.params["timeout"])
+    waited = wait(module.params["binds"], module.params["timeout"])
     command = ["systemctl", "disable", "--now", module.params["name"]]
     code, out, err = module.run_command(command)
     if code != 0:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import struct
 import subprocess
 import time
+
+TLS = "/etc/greenrack/tls"  # of role internal_tls
 
 
 class NoAnswer(Exception):
@@ -21,6 +25,13 @@ def connect(bind, timeout):
         return link
     address, port = bind.rsplit(":", 1)
     return socket.create_connection((address.strip("[]"), int(port)), timeout=timeout)
+
+
+def secured(link, name):
+    """Return the connection with TLS on it: the host shows its certificate, and wants one of `name`."""
+    context = ssl.create_default_context(cafile=f"{TLS}/ca.crt")
+    context.load_cert_chain(f"{TLS}/host.crt", f"{TLS}/host.key")
+    return context.wrap_socket(link, server_hostname=name)
 
 
 def http_request(path, host):
@@ -52,10 +63,12 @@ def uwsgi_request(path, host):
 REQUESTS = {"http": http_request, "uwsgi": uwsgi_request}
 
 
-def ask(bind, protocol, path, timeout, host="localhost"):
+def ask(bind, protocol, path, timeout, host="localhost", tls_name=None):
     """Return (status, first bytes of the answer) of one request; raise OSError or ValueError."""
     end = time.monotonic() + timeout
-    with connect(bind, timeout) as link:
+    with contextlib.ExitStack() as stack:
+        link = stack.enter_context(connect(bind, timeout))
+        link = stack.enter_context(secured(link, tls_name)) if tls_name else link
         link.sendall(REQUESTS[protocol](path, host))
         answer = b""
         while len(answer) < 4096:
@@ -71,7 +84,9 @@ def ask(bind, protocol, path, timeout, host="localhost"):
     return int(words[1]), answer.decode(errors="replace")
 
 
-def wait_for_answer(bind, protocol, path, timeout, vain=lambda: "", host="localhost"):
+def wait_for_answer(
+    bind, protocol, path, timeout, vain=lambda: "", host="localhost", tls_name=None
+):
     """Return the seconds until `path` was answered 2xx; raise NoAnswer after `timeout` seconds.
 
     Every second vain() is asked why there will be no answer: an empty string, and it is waited for.
@@ -80,7 +95,7 @@ def wait_for_answer(bind, protocol, path, timeout, vain=lambda: "", host="localh
     said, why = "nothing", ""
     while (left := start + timeout - time.monotonic()) > 0:
         try:
-            status, answer = ask(bind, protocol, path, left, host)
+            status, answer = ask(bind, protocol, path, left, host, tls_name)
             if 200 <= status < 300:
                 return round(time.monotonic() - start, 3)
             said = answer

@@ -63,6 +63,17 @@ def test_change_on_two_hosts(two, source):
     assert run.output.count("PLAY [Run the instance]") == 2, run.output
 
 
+def test_host_that_reboots_is_done_without(two):
+    """What speaks TLS there ends what it has before the instance does, and begins when that listens."""
+    with Clients(f"{two.prefix}.11", "/healthz", 20) as clients:
+        two.reboot("app2")
+        end = time.monotonic() + 60
+        while len(_seen(two)) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+    assert clients.failures == []
+
+
 def test_two_load_hosts_share_a_load(two, tmp_path):
     load = {
         "name": "few",

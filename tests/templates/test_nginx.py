@@ -33,7 +33,10 @@ def instances(
 
 
 def site(**overrides: Any) -> str:
-    return render("nginx", "site.conf.j2", **overrides)
+    """Return the site with what it includes, as nginx reads it."""
+    text, ways = (render("nginx", name, **overrides) for name in ("site.conf.j2", "ways.j2"))
+    assert text.count("include /etc/nginx/demo.ways;") == 1
+    return text.replace("include /etc/nginx/demo.ways;", ways)
 
 
 def seconds(text: str, directive: str) -> int:
@@ -138,6 +141,33 @@ def test_the_backends_and_their_limit(backends: list[str], limit: int, servers: 
     several = len(backends) > 1
     assert seconds(text, "connect_timeout") == (2 if several else 5)
     assert ("proxy_next_upstream_timeout 5s;" in text) == several
+
+
+@pytest.mark.parametrize(("blue", "green"), SPEAKING)
+def test_an_instance_is_reached_by_tls_or_not(blue: str, green: str) -> None:
+    """While a stack goes over, one is and the other is not."""
+    given = instances(blue, green)
+    given["nginx_instances"]["green"]["tls"] = True
+    lines = [line.strip() for line in site(**given).splitlines()]
+    secured = {"http": "proxy_pass https://demo-green;", "uwsgi": "uwsgi_pass suwsgi://demo-green;"}
+    passing = [line for line in lines if "_pass " in line]
+    assert passing == [PASS[blue].format("blue"), secured[green]]
+    prefix = {"http": "proxy", "uwsgi": "uwsgi"}[green]
+    for says in ("verify on", "name app.greenrack", "certificate /etc/greenrack/tls/host.crt"):
+        assert f"{prefix}_ssl_{says};" in lines
+    assert "_ssl_" not in site(**instances(blue, green))
+
+
+def test_tls_in_front_serves_nobody_it_does_not_know() -> None:
+    fronts = {"blue": "10.0.0.21:8000", "green": "10.0.0.21:8001"}
+    bind = {"app_server_bind": "unix:/run/demo-blue/app.sock", "app_server_tls": True}
+    text = render("app_server", "tls.conf.j2", app_server_fronts=fronts, **bind)
+    for line in ("listen 10.0.0.21:8000 ssl backlog=4096;", "ssl_verify_client on;"):
+        assert line in text
+    assert "proxy_pass unix:/run/demo-blue/app.sock;" in text
+    # nginx may be told to wait for a day; a stop has systemd's limit.
+    assert "proxy_timeout 2d;" in text
+    assert "shutdown_timeout" not in text
 
 
 def test_connections_are_matched_by_file_descriptors() -> None:

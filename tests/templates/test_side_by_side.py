@@ -134,3 +134,29 @@ def test_a_database_on_another_host_is_checked(
         url = evaluate("app_server", name, **given)
         end = "?sslmode=verify-full&sslrootcert=/etc/greenrack/tls/ca.crt"
         assert url.endswith(f"/demo{end if tls else ''}"), url
+
+
+@pytest.mark.parametrize(
+    ("app", "proxy", "chosen", "tls"),
+    [
+        (["app1"], ["proxy1"], {}, True),
+        (["app1"], ["app1"], {}, False),
+        (["app1", "app2"], ["app1"], {}, True),
+        (["app1"], ["proxy1"], {"internal_tls": "false"}, False),
+        (["app1"], ["proxy1"], {"proxy": "false"}, False),
+    ],
+)
+def test_nginx_reaches_another_host_by_tls(
+    app: list[str], proxy: list[str], chosen: dict[str, Any], tls: bool
+) -> None:
+    hostvars = {name: {"service_address": name} for name in ("app1", "app2", "proxy1")}
+    given = {**of_topology(), "groups": {"app": app, "proxy": proxy}, "hostvars": hostvars}
+    given |= {**chosen, "inventory_hostname": "app1", "service_address": "10.0.0.21"}
+    unix = tls or (app == proxy and not chosen)
+    listens = "unix:/run/demo-blue/app.sock" if unix else "10.0.0.21:8000"
+    reached = "10.0.0.21:8000" if app != proxy else listens
+    assert evaluate("app_server", "app_server_tls", **given) == tls
+    assert evaluate("app_server", "app_binds.blue", **given) == listens
+    assert evaluate("app_server", "app_fronts.blue", **given) == reached
+    names = ["app1", "10.0.0.21", "app.greenrack"] if tls else []
+    assert evaluate("app_server", "internal_tls_names", **given) == names

@@ -62,6 +62,19 @@ def test_systemd_accepts_the_application(
     assert complaints(unit, tmp_path / "demo.service") == []
 
 
+@pytest.mark.parametrize("timeout", TIMEOUTS)
+def test_tls_in_front_lives_with_the_application(timeout: float, tmp_path: Path) -> None:
+    given = {"app_server_tls": True, "app_timeout": timeout}
+    unit = render("app_server", "tls.service.j2", **given)
+    (tmp_path / "demo-blue.service").write_text(app_unit("waitress", BINDS[1], **given))
+    assert complaints(unit, tmp_path / "greenrack-tls-demo-blue.service") == []
+    front, app = (parsed(text) for text in (unit, app_unit("waitress", BINDS[1], **given)))
+    assert front["Unit"]["BindsTo"] == front["Unit"]["After"] == "demo-blue.service"
+    assert "greenrack-tls-demo-blue.service" in app["Unit"]["Wants"].split()
+    assert environment(app_unit("waitress", BINDS[1], **given))["GREENRACK_WAY"] == "tls"
+    assert timeout < int(front["Service"]["TimeoutStopSec"])
+
+
 def test_systemd_accepts_the_slow_api(tmp_path: Path) -> None:
     unit = render("slow_api", "slow-api.service.j2")
     assert complaints(unit, tmp_path / "slow-api.service") == []
@@ -102,6 +115,7 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
         "GREENRACK_SLOTS": str(workers * each),
         "GREENRACK_VARIANT": "" if profile == "default" else profile,
         "GREENRACK_SWITCHES": f"profile={profile},proxy=true,protocol={MODES[mode].over_tcp[0]}",
+        "GREENRACK_WAY": "plain",
     }
     service = parsed(unit)["Service"]
     assert service["Type"] == "exec"

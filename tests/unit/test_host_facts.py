@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
@@ -166,6 +167,7 @@ def test_the_whole_answer(port: int) -> None:
     assert str(port) in known["listeners"]
     assert {"bin", "lib"} <= set(known["entries"]["/usr"])
     assert known["entries"]["/not/there"] == []
+    assert known["believed"] == []
     assert known["somaxconn"] >= 128
     assert known["disks"][0]["under"][0] == "/"
     said = 'source /etc/os-release; echo "$ID|$VERSION_ID|$VERSION_CODENAME"'
@@ -208,3 +210,11 @@ def test_the_systems_python_is_asked_not_ours() -> None:
     said = subprocess.run([str(system), "--version"], capture_output=True, text=True).stdout
     assert said.startswith(f"Python {facts.system_python()}.")
     assert sys.executable != str(system)
+
+
+def test_certificates_that_are_believed(tmp_path: Path) -> None:
+    file = tmp_path / "ca.crt"
+    one, two = (f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----" for text in "ab")
+    file.write_text(f"{one}\n{two}\n")
+    digests = [hashlib.sha256(text.encode()).hexdigest() for text in (one, two)]
+    assert facts.believed(str(file)) == digests

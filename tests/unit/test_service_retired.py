@@ -60,25 +60,25 @@ def test_it_waits_for_what_is_served(listener: socket.socket) -> None:
         began = time.monotonic()
         later.start()
         threading.Timer(1, served.close).start()
-        retired.wait(bind_of(listener), 60)
+        retired.wait([bind_of(listener)], 60)
         assert time.monotonic() - began >= 1 + retired.QUIET
         later.join()
 
 
-def test_it_does_not_wait_for_ever(listener: socket.socket) -> None:
+def test_it_does_not_wait_for_ever(listener: socket.socket, tmp_path: Path) -> None:
     with closing(connected(listener)):
-        assert retired.wait(bind_of(listener), 0.5) >= 0.5
+        assert retired.wait([f"unix:{tmp_path}/nowhere", bind_of(listener)], 0.5) >= 0.5
 
 
 def test_a_dry_run_stops_nothing(closed_port: int) -> None:
-    where = {"name": "greenrack-nowhere.service", "bind": f"127.0.0.1:{closed_port}"}
+    where = {"name": "greenrack-nowhere.service", "binds": [f"127.0.0.1:{closed_port}"]}
     assert greenrack_modules.run(retired, check=True, **where)["changed"] is True
 
 
 def test_a_service_that_cannot_be_stopped_is_told(closed_port: int) -> None:
     if Path("/run/systemd/system").is_dir():
         pytest.skip("systemd runs this machine, and would look for the service")
-    where = {"name": "greenrack-nowhere.service", "bind": f"127.0.0.1:{closed_port}"}
+    where = {"name": "greenrack-nowhere.service", "binds": [f"127.0.0.1:{closed_port}"]}
     result = greenrack_modules.run(retired, **where)
     assert result["failed"]
     assert result["msg"].startswith("greenrack-nowhere.service cannot be stopped: ")

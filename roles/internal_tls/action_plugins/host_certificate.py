@@ -7,9 +7,11 @@ import ipaddress
 import re
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -31,9 +33,14 @@ class ActionModule(ActionBase):
         asked = self._execute_module(module_args=told, task_vars=task_vars)
         if asked.get("failed") or not asked.get("request"):
             return asked
-        signed = sign(authority, asked["request"], given["names"], float(given["days"]))
+        # Until everybody believes the new one, it is the authority before whom everybody believes.
+        later = bool(before) and not boolean(given.get("exchange", False))
+        had = names_in(asked.get("shown", ""), [authority, before])
+        names = [*given["names"], *(set(given.get("keeps", [])) & had - set(given["names"]))]
+        signer = before if later else authority
+        signed = sign(signer, asked["request"], names, float(given["days"]))
         done = self._execute_module(module_args={**told, "signed": signed}, task_vars=task_vars)
-        return {**done, "changed": True, "why": asked["why"]}
+        return {**done, "changed": True, "why": asked["why"], "later": later}
 
     def _authority(self, path: str) -> list[str]:
         """Return the authority, its key and its certificate, and the one before, if there is one."""
@@ -94,6 +101,19 @@ def sign(authority: str, request: str, names: list[str], days: float) -> str:
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def names_in(certificate: str, authorities: list[str]) -> set[str]:
+    """Return the host names in a certificate; none if it is of no authority, for a host writes there what it likes."""
+    for authority in filter(None, authorities):
+        try:
+            shown = x509.load_pem_x509_certificate(certificate.encode())
+            shown.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.encode()))
+            names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            return set(names.get_values_for_type(x509.DNSName))
+        except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+            continue
+    return set()
 
 
 def _begun(

@@ -21,10 +21,18 @@ description:
     controller, signs it with a key that stays there. Where nothing is due, the host is asked once.
   - It is due when it is missing, of another key or another authority, for other names, or has less than a third
     of its time left.
+  - While an authority is exchanged, one of the authority before is left, and made where one is due, until C(exchange),
+    for others have to have read whom they believe now before they are shown the new one.
 options:
   secrets: {description: "File of secrets on the controller, with the authority's key", type: path, required: true}
   names: {description: "Names and IPv4 addresses it is for, if any", type: list, elements: str, default: []}
+  keeps:
+    description: Names that stay where it has them, for another inventory has given them
+    type: list
+    elements: str
+    default: []
   days: {description: Days it is valid, type: float, required: true}
+  exchange: {description: "Whether one of the authority before is due", type: bool, default: false}
   folder: {description: Where it goes, type: path, default: /etc/greenrack/tls}
   trusted: {description: "The authority's certificates, the one that signs first; the action plugin sets it", type: str}
   signed: {description: The certificate; the action plugin sets it, type: str}
@@ -33,6 +41,8 @@ options:
 RETURN = r"""
 request: {description: "A request for a certificate, if one is due", type: str, returned: always}
 why: {description: Why one is due, type: str, returned: always}
+later: {description: "Whether it is of the authority before, and is left", type: bool, returned: always}
+shown: {description: "The certificate that is there, if another one is due", type: str, returned: when one is due}
 """
 
 GROUP = "ssl-cert"  # Debian's, of services that read keys
@@ -48,6 +58,7 @@ class Host:
         folder = Path(module.params["folder"])
         self.key, self.certificate = folder / "host.key", folder / "host.crt"
         self.trust = folder / "ca.crt"
+        self.later = False
 
     def openssl(self, *arguments, text=None):
         """Run openssl; return what it printed, or None where it failed."""
@@ -73,7 +84,7 @@ class Host:
         if told is None or public not in told:
             return "it is of another key"
         said = re.findall(r"(?:DNS|IP Address):([^,\s]+)", told)
-        if sorted(said) != sorted(self.names):
+        if not set(self.names) <= set(said) <= {*self.names, *self.module.params["keeps"]}:
             return f"it is for {', '.join(said)}"
         # Not by strptime, to which "Dec" is no month in a German locale.
         begin, end = map(
@@ -81,10 +92,17 @@ class Host:
         )
         if (end - time.time()) * 3 < end - begin:
             return f"it ends at {time.strftime('%Y-%m-%d %H:%M', time.gmtime(end))} UTC"
-        signer = Path(self.module.tmpdir) / "signer.crt"
-        signer.write_text(self.module.params["trusted"].partition(END)[0] + END, "ascii")
-        known = self.openssl("verify", "-CAfile", signer, self.certificate)
-        return "" if known else "it is of another authority"
+        signer, *before = self.module.params["trusted"].split(END)[:-1]
+        if self.signed_by(signer):
+            return ""
+        self.later = any(map(self.signed_by, before)) and not self.module.params["exchange"]
+        return "" if self.later else "it is of another authority"
+
+    def signed_by(self, authority):
+        """Say whether the certificate is of an authority, and valid."""
+        file = Path(self.module.tmpdir) / "authority.crt"
+        file.write_text(authority + END, "ascii")
+        return self.openssl("verify", "-CAfile", file, self.certificate) is not None
 
     def public(self):
         """Return the public half of the key; None where there is none, or a broken one."""
@@ -124,7 +142,9 @@ def main():
         {
             "secrets": {"type": "path", "required": True, "no_log": False},
             "names": {"type": "list", "elements": "str", "default": []},
+            "keeps": {"type": "list", "elements": "str", "default": []},
             "days": {"type": "float", "required": True},
+            "exchange": {"type": "bool", "default": False},
             "folder": {"type": "path", "default": "/etc/greenrack/tls"},
             "trusted": {"type": "str"},
             "signed": {"type": "str"},
@@ -135,13 +155,19 @@ def main():
     host = Host(module)
     if module.params["signed"]:
         module.exit_json(
-            changed=host.write(host.certificate, module.params["signed"]), why="", request=""
+            changed=host.write(host.certificate, module.params["signed"]),
+            why="",
+            request="",
+            later=False,
         )
     changed = host.write(host.trust, module.params["trusted"])
     why = host.due() if host.names else ""
     os.umask(0o077)
     asked = host.request() if why and not module.check_mode else ""
-    module.exit_json(changed=changed or bool(why), why=why, request=asked)
+    told = {"why": why, "request": asked, "later": host.later}
+    if asked and host.certificate.exists():
+        told["shown"] = host.certificate.read_text("ascii", "replace")
+    module.exit_json(changed=changed or bool(why), **told)
 
 
 if __name__ == "__main__":
