@@ -149,6 +149,8 @@ def test_live_application_goes_over_without_loss(encrypted):
         assert clients.failures == []
         assert sum(play(encrypted, f"internal_tls={tls}").changed.values()) == 0
         assert ("HTTP/1.1 200" in ask(encrypted, tls=False)) == (tls == "false")
+    # The change after it tells nginx of the other instance, which reloads it a last time.
+    play(encrypted, "server=gunicorn_gevent")
 
 
 @pytest.mark.parametrize("variables", [["server=gunicorn_sync"], []])
