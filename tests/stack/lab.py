@@ -126,6 +126,14 @@ class Lab:
         shown = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
         return shown.strip() or None
 
+    def comes_to(self, name):
+        """Return when a host that was out of reach answers; what was shared to it before is of no use any more."""
+        self.cut_off(name)
+        end = time.monotonic() + 90
+        while self.boot_id(name) is None:
+            assert time.monotonic() < end, f"{name} did not come back"
+            time.sleep(0.2)
+
     def cut_off(self, name):
         """End the SSH connection that playbooks share to a host, if there is one, and all that goes over it."""
         ssh = self.directory / "ssh"

@@ -79,6 +79,7 @@ def test_proxy_that_is_lost_in_the_middle_finds_what_it_sends_to(deployed, app_c
         assert deployed.run("app1", listed) == "active\nactive"
     finally:
         plug(deployed, "proxy1", "up")
+    deployed.comes_to("proxy1")
     assert deployed.get("/healthz")[0] == 200
     run = deployed.play("site.yml")
     assert run.code == 0, run.output

@@ -130,6 +130,7 @@ def test_host_that_is_lost_in_the_middle_ends_the_roll(two, source):
         assert _seen(two) == {"secondapp1"}
     finally:
         plug(two, "app2", "up")
+    two.comes_to("app2")
     run = two.play("playbooks/release.yml")
     assert run.code == 0, run.output
     assert _seen(two) == {"thirdapp1", "thirdapp2"}
