@@ -103,7 +103,7 @@ def test_nginx_without_the_site_is_told_nothing(turns: bool, sites: list[str], t
 def test_a_run_for_nginx_alone_tells_it_what_runs(live: dict[str, Any]) -> None:
     """--tags nginx, --skip-tags app_server: what is declared may not have been deployed."""
     host = app(unit(live, active=True), NEVER)
-    assert told([host]) == {"blue": live, "green": PLAIN}
+    assert told([host]) == {"blue": live, "green": live}
     assert told([host], internal_tls="false")["blue"] == live
 
 
