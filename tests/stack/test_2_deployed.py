@@ -49,7 +49,6 @@ SERVICES = [
     ("db1", "postgresql@15-main.service", "postgres", "{prefix}.41:5432"),
     ("api1", "slow-api.service", "dynamic", "{prefix}.31:8081"),
     ("app1", "demo-blue.service", "demo", "{prefix}.21:8000"),
-    ("app1", "greenrack-tls-demo-blue.service", "dynamic", "{prefix}.21:8000"),
     ("proxy1", "nginx.service", "root", "0.0.0.0:80"),
 ]
 
@@ -140,9 +139,7 @@ pairs["UWSGI_FILE"] = "exec://id > /run/demo-blue/probe; echo"
 packed = b"".join(struct.pack("<H", len(w)) + w.encode() for pair in pairs.items() for w in pair)
 asked = f"GET /x HTTP/1.0\\r\\nUWSGI_FILE: {pairs['UWSGI_FILE']}\\r\\n\\r\\n".encode()
 for request in (struct.pack("<BHB", 0, len(packed), 0) + packed, asked):
-    with socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(5)
-        link.connect("/run/demo-blue/app.sock")
+    with socket.create_connection(("ADDRESS", 8000), 5) as link:
         link.sendall(request)
         link.shutdown(socket.SHUT_WR)
         with contextlib.suppress(OSError):
@@ -152,8 +149,8 @@ for request in (struct.pack("<BHB", 0, len(packed), 0) + packed, asked):
 
 def test_uwsgi_runs_nobodys_commands(deployed):
     """In its own protocol anybody who reaches it may name a program for it to run."""
-    code = b64encode(COMMAND.encode()).decode()
-    deployed.run("app1", f"echo {code} | base64 -d | python3")
+    code = b64encode(COMMAND.replace("ADDRESS", f"{deployed.prefix}.21").encode()).decode()
+    deployed.run("proxy1", f"echo {code} | base64 -d | python3")
     probe = deployed.host("app1").file("/run/demo-blue/probe")
     assert not probe.exists, probe.content_string
 

@@ -56,7 +56,7 @@ def test_mode_serves_behind(deployed, mode, front):
 
 def test_gunicorn_speaks_the_uwsgi_protocol(deployed):
     switch(deployed, "server=gunicorn_sync", "protocol=uwsgi")
-    assert "uwsgi_pass suwsgi://demo-" in deployed.run("proxy1", "cat /etc/nginx/demo.ways")
+    assert "uwsgi_pass demo-" in deployed.run("proxy1", "cat /etc/nginx/demo.ways")
     assert [deployed.get(path)[0] for path in PATHS] == [200] * len(PATHS)
 
 

@@ -32,6 +32,7 @@ def source(tmp_path_factory):
 def two(labs, source, tmp_path_factory):
     """Two application hosts, which are the load hosts too; on the first of them is nginx, and nothing else."""
     variables = {"app_name": "hello", "app_source": str(source), "app_module": "hello:app"}
+    variables |= {"app_tls": True}
     both = {"app1": 11, "app2": 12}
     groups = {"app": both, "proxy": {"app1": 11}, "load": both}
     path = other_inventory.write(tmp_path_factory.mktemp("inventory") / "two", groups, variables)

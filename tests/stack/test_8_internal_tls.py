@@ -82,6 +82,7 @@ def test_nobody_comes_without(encrypted):
     assert "no encryption" in connect(encrypted, "?sslmode=disable")
     key = encrypted.host("db1").file(f"{FOLDER}/host.key")
     assert (key.user, key.group, key.mode) == ("root", "ssl-cert", 0o640)
+    assert not encrypted.host("app1").file(f"{FOLDER}/host.key").exists
     assert sum(play(encrypted).changed.values()) == 0
 
 
@@ -126,30 +127,6 @@ def test_expired_certificate_is_renewed_by_the_next_run(encrypted):
     assert "will not expire" in encrypted.run("db1", f"{ends} {700 * 86400}")
 
 
-@pytest.mark.parametrize("tags", ["internal_tls", "all"])
-def test_new_authority_takes_over_without_loss(encrypted, tags):
-    """Also where certificates are due meanwhile, and where nothing else is done that reloads who reads them."""
-    file = encrypted.directory / "ssh/secrets.yml"
-    secrets = yaml.safe_load(file.read_text())
-    secrets["authority_before"] = secrets.pop("authority")
-    file.write_text(yaml.safe_dump(secrets))
-    for name in ("app1", "proxy1"):
-        encrypted.run(name, f"rm {FOLDER}/host.crt")
-    count = f"grep --count BEGIN {FOLDER}/ca.crt"
-    # nginx reads it too, and its reload closes connections that are kept.
-    with Clients(encrypted.address("proxy1"), "/db?delay=0.1", 20, keep=False) as clients:
-        play(encrypted, tags=tags)
-        assert encrypted.run("app1", count) == "2"
-        secrets = yaml.safe_load(file.read_text())
-        assert secrets["authority"] != secrets.pop("authority_before")
-        file.write_text(yaml.safe_dump(secrets))
-        play(encrypted)
-    assert clients.failures == []
-    assert encrypted.run("app1", count) == "1"
-    becomes(encrypted, 200, "ready")
-    assert sum(play(encrypted).changed.values()) == 0
-
-
 def test_live_application_goes_over_without_loss(encrypted):
     play(encrypted, "internal_tls=false", PLAIN)
     assert encrypted.get("/db?delay=0.1")[0] == 200
@@ -158,7 +135,7 @@ def test_live_application_goes_over_without_loss(encrypted):
     assert run.code != 0, "closed, and the application comes without TLS"
     assert f"- demo from {encrypted.address('app1')}" in run.output, run.output
     assert connect(encrypted, "?sslmode=disable") == "let in"
-    with Clients(encrypted.address("proxy1"), "/db?delay=0.1", 20, keep=False) as clients:
+    with Clients(encrypted.address("proxy1"), "/db?delay=0.1", 20) as clients:
         play(encrypted)
     assert clients.failures == []
     assert spoken(encrypted) == ["t"]

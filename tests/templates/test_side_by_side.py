@@ -139,11 +139,12 @@ def test_a_database_on_another_host_is_checked(
 @pytest.mark.parametrize(
     ("app", "proxy", "chosen", "tls"),
     [
-        (["app1"], ["proxy1"], {}, True),
-        (["app1"], ["app1"], {}, False),
-        (["app1", "app2"], ["app1"], {}, True),
-        (["app1"], ["proxy1"], {"internal_tls": "false"}, False),
-        (["app1"], ["proxy1"], {"proxy": "false"}, False),
+        (["app1"], ["proxy1"], {"app_tls": "true"}, True),
+        (["app1"], ["proxy1"], {}, False),
+        (["app1"], ["app1"], {"app_tls": "true"}, False),
+        (["app1", "app2"], ["app1"], {"app_tls": "true"}, True),
+        (["app1"], ["proxy1"], {"app_tls": "true", "internal_tls": "false"}, False),
+        (["app1"], ["proxy1"], {"app_tls": "true", "proxy": "false"}, False),
     ],
 )
 def test_nginx_reaches_another_host_by_tls(
@@ -152,7 +153,7 @@ def test_nginx_reaches_another_host_by_tls(
     hostvars = {name: {"service_address": name} for name in ("app1", "app2", "proxy1")}
     given = {**of_topology(), "groups": {"app": app, "proxy": proxy}, "hostvars": hostvars}
     given |= {**chosen, "inventory_hostname": "app1", "service_address": "10.0.0.21"}
-    unix = tls or (app == proxy and not chosen)
+    unix = tls or app == proxy
     listens = "unix:/run/demo-blue/app.sock" if unix else "10.0.0.21:8000"
     reached = "10.0.0.21:8000" if app != proxy else listens
     assert evaluate("app_server", "app_server_tls", **given) == tls

@@ -10,6 +10,8 @@ from bench.clients import Clients
 from tests.stack.lab import ROOT
 
 FOLDER = "/etc/greenrack/tls"
+# As an inventory says it.
+CHOSEN = ["-e", "app_tls=true"]
 
 # Asks the application's host as nginx does, but for what it shows; prints what it gets.
 ASK = r"""python3 - <<'END'
@@ -34,9 +36,10 @@ context.load_cert_chain("/tmp/stranger.crt", "/tmp/stranger.key")
 """
 
 
-def play(lab, *variables):
+def play(lab, *variables, playbook="site.yml", tags="all"):
     """Deploy, and return what the run did."""
-    run = lab.play("site.yml", *[word for variable in variables for word in ("-e", variable)])
+    chosen = [word for variable in variables for word in ("-e", variable)]
+    run = lab.play(playbook, "--tags", tags, *CHOSEN, *chosen)
     assert run.code == 0, run.output
     return run
 
@@ -81,8 +84,10 @@ def signs():
 
 @pytest.fixture(scope="module")
 def encrypted(deployed):
-    """The stack as it is by default."""
-    play(deployed)
+    """The stack as it is by default, which goes over to TLS without a lost request."""
+    with Clients(deployed.address("proxy1"), "/?delay=1", 20, keep=False) as clients:
+        play(deployed)
+    assert clients.failures == []
     return deployed
 
 
@@ -117,7 +122,7 @@ def test_nginx_of_debian_has_no_site_of_its_own(encrypted):
 
 def test_hosts_of_another_inventory_are_left_alone(encrypted, tmp_path):
     """A second application's, that does not share the authority."""
-    run = encrypted.play("site.yml", "-e", f"secrets_file={tmp_path / 'secrets.yml'}")
+    run = encrypted.play("site.yml", *CHOSEN, "-e", f"secrets_file={tmp_path / 'secrets.yml'}")
     assert run.code != 0
     said = " ".join(run.output.split())
     assert "It believes the authority of another inventory" in said, said
@@ -145,9 +150,9 @@ def test_live_application_goes_over_without_loss(encrypted):
     """And back. nginx is reloaded, so connections that are kept are none of it."""
     for tls in ("false", "true"):
         with Clients(encrypted.address("proxy1"), "/?delay=1", 20, keep=False) as clients:
-            play(encrypted, f"internal_tls={tls}")
+            play(encrypted, f"app_tls={tls}")
         assert clients.failures == []
-        assert sum(play(encrypted, f"internal_tls={tls}").changed.values()) == 0
+        assert sum(play(encrypted, f"app_tls={tls}").changed.values()) == 0
         assert ("HTTP/1.1 200" in ask(encrypted, tls=False)) == (tls == "false")
     # The change after it tells nginx of the other instance, which reloads it a last time.
     play(encrypted, "server=gunicorn_gevent")
@@ -172,28 +177,47 @@ def test_uwsgi_protocol_goes_by_tls_too(encrypted):
     assert "HTTP" not in ask(encrypted, tls=False)
     # The next change speaks http again, for what was only typed is forgotten, and need not reload nginx.
     with Clients(encrypted.address("proxy1"), "/?delay=1", 20) as clients:
-        run = encrypted.play("playbooks/release.yml")
-    assert run.code == 0, run.output
+        play(encrypted, playbook="playbooks/release.yml")
     assert clients.failures == []
     play(encrypted)
 
 
 def test_release_finds_its_way_whatever_was_deployed_before(encrypted):
-    """What was only typed the last time is forgotten; the database, which a release does not change, is none of it."""
-    plain = '{"database_tls": false}'
-    play(encrypted, plain)
-    play(encrypted, plain, "internal_tls=false")
-    for typed in ([], ["-e", "internal_tls=false"]):
+    """What was only typed the last time is forgotten."""
+    for before, after in (("false", "true"), ("true", "false")):
+        play(encrypted, f"app_tls={before}")
         with Clients(encrypted.address("proxy1"), "/?delay=1", 20, keep=False) as clients:
-            run = encrypted.play("playbooks/release.yml", "-e", plain, *typed)
-        assert run.code == 0, run.output
+            play(encrypted, f"app_tls={after}", playbook="playbooks/release.yml")
         assert clients.failures == []
-        assert ("HTTP/1.1 200" in ask(encrypted, tls=False)) == bool(typed)
+        assert ("HTTP/1.1 200" in ask(encrypted, tls=False)) == (after == "false")
     # A run for nginx alone leaves it with what runs.
-    run = encrypted.play("site.yml", "--tags", "nginx", "-e", plain)
-    assert run.code == 0, run.output
+    play(encrypted, tags="nginx")
     assert encrypted.get("/healthz")[0] == 200
     play(encrypted)
+
+
+@pytest.mark.parametrize("tags", ["internal_tls", "all"])
+def test_new_authority_takes_over_without_loss(encrypted, tags):
+    """Also where certificates are due meanwhile, and where nothing else is done that reloads who reads them."""
+    file = encrypted.directory / "ssh/secrets.yml"
+    secrets = yaml.safe_load(file.read_text())
+    secrets["authority_before"] = secrets.pop("authority")
+    file.write_text(yaml.safe_dump(secrets))
+    for name in ("app1", "proxy1"):
+        encrypted.run(name, f"rm {FOLDER}/host.crt")
+    count = f"grep --count BEGIN {FOLDER}/ca.crt"
+    # nginx reads it too, and its reload closes connections that are kept.
+    with Clients(encrypted.address("proxy1"), "/db?delay=0.1", 20, keep=False) as clients:
+        play(encrypted, tags=tags)
+        assert encrypted.run("app1", count) == "2"
+        secrets = yaml.safe_load(file.read_text())
+        assert secrets["authority"] != secrets.pop("authority_before")
+        file.write_text(yaml.safe_dump(secrets))
+        play(encrypted)
+    assert clients.failures == []
+    assert encrypted.run("app1", count) == "1"
+    assert encrypted.get("/readyz")[0] == 200
+    assert sum(play(encrypted).changed.values()) == 0
 
 
 def test_renewed_certificate_is_shown_without_loss(encrypted):
@@ -221,9 +245,18 @@ def test_it_comes_back_with_what_it_speaks_for(encrypted):
 def test_release_that_would_need_a_certificate_is_refused(encrypted):
     encrypted.run("proxy1", f"mv {FOLDER}/host.crt {FOLDER}/host.moved")
     try:
-        run = encrypted.play("playbooks/release.yml", "-e", "app_server_backlog=6000")
+        asked = [*CHOSEN, "-e", "app_server_backlog=6000"]
+        run = encrypted.play("playbooks/release.yml", *asked)
         assert run.code != 0
         assert "Type once: ansible-playbook site.yml" in run.output, run.output
         assert sum(run.changed.values()) == 0, run.output
     finally:
         encrypted.run("proxy1", f"mv {FOLDER}/host.moved {FOLDER}/host.crt")
+
+
+def test_it_is_taken_away_without_loss(encrypted):
+    with Clients(encrypted.address("proxy1"), "/?delay=1", 20, keep=False) as clients:
+        play(encrypted, "app_tls=false")
+    assert clients.failures == []
+    assert sum(play(encrypted, "app_tls=false").changed.values()) == 0
+    assert "HTTP/1.1 200" in ask(encrypted, tls=False)
