@@ -91,10 +91,6 @@ def test_gate_finds_one_thread_where_many_are_declared(deployed):
     few = ["app_workers=1", "app_concurrency=8"]
     switch(deployed, "server=gunicorn_sync", *few)
     verify = ["playbooks/verify.yml", *(word for variable in few for word in ("-e", variable))]
-    passed = deployed.play(*verify)
-    assert passed.code == 0, passed.output
-    assert "its main process is gunicorn" in passed.output, passed.output
-    assert "8 requests of 1 s at once took" in passed.output, passed.output
     name = deployed.instance()
     single = f"sed -i 's/^threads = .*/threads = 1/' /etc/{name}.gunicorn.conf.py"
     deployed.run("app1", f"{single} && systemctl restart {name}")

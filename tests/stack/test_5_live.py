@@ -106,7 +106,7 @@ BAD = {
         "uwsgi_gevent is not what runs",
     ),
     "end under systemd": (
-        f"{SERVED}raise SystemExit('no')\n",
+        f"{SERVED}raise SystemExit('not under systemd')\n",
         "",
         "did not answer GET /healthz with 2xx",
     ),
@@ -127,7 +127,11 @@ def test_bad_release_takes_no_traffic(single, clients, app_copy, fault):
     soon = ["-e", "app_release_import_timeout=5"] if fault == "hang on import" else []
     run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}", *soon)
     assert run.code != 0, run.output
-    assert says in " ".join(run.output.split()), run.output
+    said = " ".join(run.output.split())
+    assert says in said, run.output
+    if fault == "end under systemd":
+        assert "not under systemd" in said, "the journal is not shown"
+        assert f"{served[0]}.service serves as before" in said, said
     assert (single.instance(), _release_of(single)) == served
 
 

@@ -144,7 +144,6 @@ def test_live_application_goes_over_without_loss(encrypted):
 
 def test_pooler_is_no_way_around(encrypted):
     play(encrypted, "pooler=true")
-    assert sum(play(encrypted, "pooler=true").changed.values()) == 0
     with Clients(encrypted.address("proxy1"), "/db?delay=0.1", 20) as clients:
         rotated = encrypted.play("playbooks/rotate_secrets.yml", "-e", "pooler=true")
     assert rotated.code == 0, rotated.output

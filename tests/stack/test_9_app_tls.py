@@ -146,18 +146,6 @@ def test_another_host_is_not_believed(encrypted, signs, wrong):
     becomes(encrypted, 200)
 
 
-def test_live_application_goes_over_without_loss(encrypted):
-    """And back. nginx is reloaded, so connections that are kept are none of it."""
-    for tls in ("false", "true"):
-        with Clients(encrypted.address("proxy1"), "/?delay=1", 20, keep=False) as clients:
-            play(encrypted, f"app_tls={tls}")
-        assert clients.failures == []
-        assert sum(play(encrypted, f"app_tls={tls}").changed.values()) == 0
-        assert ("HTTP/1.1 200" in ask(encrypted, tls=False)) == (tls == "false")
-    # The change after it tells nginx of the other instance, which reloads it a last time.
-    play(encrypted, "server=gunicorn_gevent")
-
-
 @pytest.mark.parametrize("variables", [["server=gunicorn_sync"], []])
 def test_changes_lose_nothing(encrypted, variables):
     before = encrypted.instance()
