@@ -44,7 +44,7 @@ def test_hosts_of_another_authority_are_left_alone(
     hostvars = {name: {"service_address": name} for name in ("app1", "proxy1")}
     given = {**of_topology(), "groups": {"app": ["app1"], "proxy": ["proxy1"]}}
     given |= {"hostvars": hostvars, "inventory_hostname": "app1", "ansible_facts": facts}
-    given |= {"secrets_file": str(file)}
+    given |= {"secrets_file": str(file), "app_tls": "true"}
     assert evaluate("preflight", "preflight_authority_known", **given) == known
     given["internal_tls"] = "false"
     assert evaluate("preflight", "preflight_authority_known", **given)
