@@ -6,9 +6,9 @@ import pytest
 
 
 def test_dry_run_on_fresh_hosts(lab):
-    """Of all roles: there are none without the pooler that there are not with it."""
+    """Of all roles: what there is without the pooler and TLS, there is with them."""
     before = lab.disks()
-    run = lab.play("site.yml", "--check", "--diff", "-e", "pooler=true")
+    run = lab.play("site.yml", "--check", "--diff", "-e", "pooler=true", "-e", "app_tls=true")
     assert run.code == 0, run.output
     assert sum(run.changed.values()) > 0, run.output  # it says what it would do
     assert lab.disks() == before

@@ -127,6 +127,25 @@ def test_expired_certificate_is_renewed_by_the_next_run(encrypted):
     assert "will not expire" in encrypted.run("db1", f"{ends} {700 * 86400}")
 
 
+def test_new_authority_takes_over_without_loss(encrypted):
+    file = encrypted.directory / "ssh/secrets.yml"
+    secrets = yaml.safe_load(file.read_text())
+    secrets["authority_before"] = secrets.pop("authority")
+    file.write_text(yaml.safe_dump(secrets))
+    count = f"grep --count BEGIN {FOLDER}/ca.crt"
+    with Clients(encrypted.address("proxy1"), "/db?delay=0.1", 20) as clients:
+        play(encrypted)
+        assert encrypted.run("app1", count) == "2"
+        secrets = yaml.safe_load(file.read_text())
+        assert secrets["authority"] != secrets.pop("authority_before")
+        file.write_text(yaml.safe_dump(secrets))
+        play(encrypted)
+    assert clients.failures == []
+    assert encrypted.run("app1", count) == "1"
+    becomes(encrypted, 200, "ready")
+    assert sum(play(encrypted).changed.values()) == 0
+
+
 def test_live_application_goes_over_without_loss(encrypted):
     play(encrypted, "internal_tls=false", PLAIN)
     assert encrypted.get("/db?delay=0.1")[0] == 200

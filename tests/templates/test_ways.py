@@ -88,12 +88,14 @@ def test_nginx_learns_whenever_an_instance_is_brought_up(
 
 
 @pytest.mark.parametrize(
-    ("turns", "sites", "told"),
-    [(True, ["demo.conf"], True), (False, ["demo.conf"], False), (True, ["shop.conf"], False)],
+    ("turns", "there", "told"),
+    [(True, ["demo.ways"], True), (False, ["demo.ways"], False), (True, ["shop.ways"], False)],
 )
-def test_nginx_without_the_site_is_told_nothing(turns: bool, sites: list[str], told: bool) -> None:
-    """--skip-tags nginx on a new host, for one, where there may be no nginx."""
-    facts = {"greenrack": {"entries": {"/etc/nginx/conf.d": sites}}}
+def test_nginx_that_does_not_read_it_is_told_nothing(
+    turns: bool, there: list[str], told: bool
+) -> None:
+    """--skip-tags nginx on a new host, for one, where there may be no nginx; or one of an earlier version."""
+    facts = {"greenrack": {"entries": {"/etc/nginx": there}}}
     given = {**of_topology(), "groups": {"app": ["app1"], "proxy": ["proxy1"]}}
     given |= {"hostvars": {"app1": {"app_server_turns": turns}}, "ansible_facts": facts}
     assert evaluate("nginx", "nginx_turns", **given, ansible_check_mode=False) == told
@@ -141,6 +143,9 @@ def test_a_release_changes_nothing_else_of_the_site(way: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
+    "declared", [{"app_tls": "true"}, {"server_mode_protocol": "uwsgi"}, {}], ids=str
+)
+@pytest.mark.parametrize(
     ("files", "tags", "skipped", "reached", "ready"),
     [
         (["demo.ways"], ["all"], [], "proxy:app", True),
@@ -152,12 +157,18 @@ def test_a_release_changes_nothing_else_of_the_site(way: dict[str, Any]) -> None
     ],
 )
 def test_nginx_that_would_not_learn_it_is_seen(
-    files: list[str], tags: list[str], skipped: list[str], reached: str | None, ready: bool
+    declared: dict[str, str],
+    files: list[str],
+    tags: list[str],
+    skipped: list[str],
+    reached: str | None,
+    ready: bool,
 ) -> None:
     """It was set up by a version that did not tell it so."""
     entries = {"/etc/nginx": files, "/etc/nginx/conf.d": ["demo.conf"]}
     given = {**of_topology(), "ansible_facts": {"greenrack": {"entries": entries}}}
     given |= {"groups": {"app": ["app1"], "proxy": ["proxy1"]}, "inventory_hostname": "proxy1"}
-    given |= {"ansible_run_tags": tags, "ansible_skip_tags": skipped}
+    given |= {"ansible_run_tags": tags, "ansible_skip_tags": skipped, **declared}
     given |= {"greenrack_reached": reached} if reached else {}
-    assert evaluate("preflight", "preflight_ways_ready", **given) == ready
+    # What speaks plain HTTP to what is live does so to what comes.
+    assert evaluate("preflight", "preflight_ways_ready", **given) == (ready or not declared)

@@ -23,12 +23,6 @@ loads:
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _deployed(single):
-    run = single.play("site.yml", "-e", "server=uwsgi_gevent")
-    assert run.code == 0, run.output
-
-
 @pytest.fixture
 def options(tmp_path):
     plan = tmp_path / "mine.yml"
@@ -38,39 +32,41 @@ def options(tmp_path):
 
 def deployed_now(lab):
     """Return what tells whether the stack is as it was: mode, release, switches."""
-    shown = lab.run("box1", f"systemctl show --property=Environment {lab.instance()}.service")
+    shown = lab.run("app1", f"systemctl show --property=Environment {lab.instance()}.service")
     return sorted(word for word in shown.split() if "GREENRACK" in word and "BEFORE" not in word)
 
 
-def test_plan_that_makes_no_sense_is_refused(single, tmp_path, options):
+def test_plan_that_makes_no_sense_is_refused(deployed, tmp_path, options):
     (tmp_path / "mine.yml").write_text(PLAN.replace("uwsgi_gevent", "uwsgi_gvent"))
-    run = single.play("playbooks/benchmark.yml", *options)
+    run = deployed.play("playbooks/benchmark.yml", *options)
     assert run.code != 0, run.output
     assert "mine.yml, line 7: no server mode: uwsgi_gvent" in run.output, run.output
     assert "no host was reached" in run.output, run.output
 
 
-def test_cell_that_preflight_refuses_ends_it_before_anything_is_changed(single, tmp_path, options):
-    before = deployed_now(single)
+def test_cell_that_preflight_refuses_ends_it_before_anything_is_changed(
+    deployed, tmp_path, options
+):
+    before = deployed_now(deployed)
     bad = "{name: bad, server: uwsgi_gevent, switches: {app_workers: 5000}}"
     (tmp_path / "mine.yml").write_text(
         PLAN.replace("{server: uwsgi_gevent, switches: {profile: tutorial}}", bad)
     )
-    run = single.play("playbooks/benchmark.yml", *options)
+    run = deployed.play("playbooks/benchmark.yml", *options)
     assert run.code != 0, run.output
     assert "line 7, cell bad:" in run.output, run.output
     assert "app_workers is 5000" in run.output, run.output
-    assert deployed_now(single) == before
+    assert deployed_now(deployed) == before
     assert not (tmp_path / "s1").exists()
 
 
 def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
-    single, tmp_path, options
+    deployed, tmp_path, options
 ):
-    before = deployed_now(single)
+    before = deployed_now(deployed)
     options += ["-e", "bench_session=s1"]
     session = tmp_path / "s1"
-    begun = single.begin(
+    begun = deployed.begin(
         "playbooks/benchmark.yml", *options, stdout=subprocess.PIPE, start_new_session=True
     )
     while not list(session.glob("01.*.json")) and begun.poll() is None:
@@ -80,11 +76,13 @@ def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
     assert begun.returncode != 0, said
     assert "-e bench_session=s1" in said, said
     # What is deployed now has another profile than this run; that keeps nobody from going on.
-    assert any("profile=tutorial" in word for word in deployed_now(single)), deployed_now(single)
+    assert any("profile=tutorial" in word for word in deployed_now(deployed)), deployed_now(
+        deployed
+    )
     first = {path.name: path.read_text() for path in session.glob("01.*.json")}
     assert 0 < len(first) < 5, said
 
-    run = single.play("playbooks/benchmark.yml", *options)
+    run = deployed.play("playbooks/benchmark.yml", *options)
     assert run.code == 0, run.output
     stored = {path.name: path.read_text() for path in session.glob("01.*.json")}
     assert sorted(stored) == [
@@ -100,7 +98,7 @@ def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
         cell = doc["cell"]
         assert doc["counts"]["failed"] == 0, (name, doc["flags"])
         assert cell["server"] == cell["name"].removesuffix("-again")
-        assert cell["app"][0]["host"] == "box1"
+        assert cell["app"][0]["host"] == "app1"
         assert cell["app"][0]["threads_before"] > 0
         assert cell["generators"][0]["cpu_seconds"] > 0
         assert cell["control"] > 100
@@ -110,9 +108,9 @@ def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
     most = json.loads(stored["01.uwsgi_gevent.most.h2load.json"])
     assert most["best_rate"] == max(tried["rate"] for tried in most["rates"] if tried["held"])
     about = json.loads((session / "session.json").read_text())
-    assert about["fingerprint"]["hosts"]["box1"]["groups"] == ["app"]
+    assert about["fingerprint"]["hosts"]["app1"]["groups"] == ["app"]
     assert about["before"]["server"] == "uwsgi_gevent"
     assert "<html" in (session / "report.html").read_text()
     assert "gunicorn_sync" in (session / "report.md").read_text()
-    assert deployed_now(single) == before
-    assert single.get("/readyz")[0] == 200
+    assert deployed_now(deployed) == before
+    assert deployed.get("/readyz")[0] == 200
