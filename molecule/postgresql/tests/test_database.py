@@ -51,5 +51,7 @@ def test_the_applications_role_has_few_rights(host: Host, address: str, sql: str
 
 def test_nobody_comes_without_being_named(host: Host, address: str) -> None:
     """Over the network, as the superuser."""
-    said = host.run(f"psql -XAtc 'SELECT 1' 'host={address} user=postgres sslmode=require'").stderr
+    said = host.run(
+        f"psql -XAtc 'SELECT 1' 'host={address} user=postgres dbname=demo sslmode=require'"
+    ).stderr
     assert "no pg_hba.conf entry" in said
