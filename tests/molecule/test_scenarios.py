@@ -62,5 +62,5 @@ def molecule(*arguments):
 def test_scenarios(arguments, names, lab):
     code, said = molecule(*arguments)
     assert (code, lab.leftovers()) == (0, [])
-    verified = set(re.findall(r"(\w+) ➜ verify: Executed: Successful", said))
+    verified = set(re.findall(r"(\w+) (?:➜|>) verify: Executed: Successful", said))
     assert verified == names, said
