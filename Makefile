@@ -33,7 +33,7 @@ test-vm: setup ## Deploy, measure, reboot and cut the power of virtual machines 
 bench-deploy: setup ## Time the lab, a first deploy, a run without a change and the tutorial's load
 	./bin/bench-deploy
 
-bench-modes: setup ## Measure the modes beside the tutorial's profile (about 45 minutes)
+bench-modes: setup ## Measure the modes beside the tutorial's profile (more than an hour)
 	$(PLAY) playbooks/benchmark.yml -e bench_plan=profiles
 
 bench-changes: setup ## Change what is live in the lab while clients ask (about two hours)
