@@ -1,14 +1,28 @@
-"""What all scenarios' verify tests share: a test that fails shows the end of its host's journal."""
+"""What all scenarios' verify tests share; and a test that fails shows the end of its host's journal."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import pytest
 from testinfra.host import Host
 
 OURS = re.compile(r" (sudo\[|ansible-)")  # what the tests and Ansible themselves leave in it
+
+
+@pytest.fixture
+def address(host: Host) -> str:
+    """The only address the host has besides the loopback's."""
+    (address,) = host.interface("host0").addresses
+    return address
+
+
+@pytest.fixture
+def on(request: pytest.FixtureRequest) -> Callable[[str], Host]:
+    """What gives a host of the lab by its name, reached as the others are, for tests of several."""
+    config = request.config.getoption("ssh_config")
+    return lambda name: Host.get_host(f"ssh://{name}", ssh_config=config, sudo=True)
 
 
 def journal_of(host: Host) -> str:

@@ -1,5 +1,6 @@
 """Labs for the whole-stack tests: booted once, deployed once, always thrown away."""
 
+import importlib.util
 import shutil
 import subprocess
 from contextlib import nullcontext
@@ -98,3 +99,13 @@ def single(labs):
 def app_copy(tmp_path):
     """A copy of the demo application that a test may break."""
     return shutil.copytree(ROOT / "app/demo", tmp_path / "app")
+
+
+@pytest.fixture(scope="session")
+def signs():
+    """The controller's side of the certificates."""
+    path = ROOT / "roles/internal_tls/action_plugins/host_certificate.py"
+    spec = importlib.util.spec_from_file_location("host_certificate", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

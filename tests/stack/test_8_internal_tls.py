@@ -1,6 +1,5 @@
 """TLS between the application's host and the database's: always spoken, checked, renewed, and begun without loss."""
 
-import importlib.util
 import json
 import time
 
@@ -8,7 +7,6 @@ import pytest
 import yaml
 
 from bench.clients import Clients
-from tests.stack.lab import ROOT
 
 FOLDER = "/etc/greenrack/tls"
 RELOAD = "systemctl reload postgresql@15-main.service"
@@ -57,16 +55,6 @@ def becomes(lab, status, says):
         assert time.monotonic() < end, said
         time.sleep(0.2)
         said = lab.get("/readyz")
-
-
-@pytest.fixture(scope="module")
-def signs():
-    """The controller's side of the certificates."""
-    path = ROOT / "roles/internal_tls/action_plugins/host_certificate.py"
-    spec = importlib.util.spec_from_file_location("host_certificate", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,11 @@
 """TLS between nginx and the application on another host: nobody is served without, and changes lose nothing."""
 
-import importlib.util
 import time
 
 import pytest
 import yaml
 
 from bench.clients import Clients
-from tests.stack.lab import ROOT
 
 FOLDER = "/etc/greenrack/tls"
 # As an inventory says it.
@@ -70,16 +68,6 @@ def becomes(lab, status):
     while (said := lab.get("/healthz"))[0] != status:
         assert time.monotonic() < end, said
         time.sleep(0.2)
-
-
-@pytest.fixture(scope="module")
-def signs():
-    """The controller's side of the certificates."""
-    path = ROOT / "roles/internal_tls/action_plugins/host_certificate.py"
-    spec = importlib.util.spec_from_file_location("host_certificate", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

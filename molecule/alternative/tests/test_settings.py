@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPSConnection
 
 import pytest
 from testinfra.host import Host
 
-CONFIG = "/var/lib/greenrack/molecule/ssh/config"
-
-
-def on(name: str) -> Host:
-    """Return a host of the lab."""
-    return Host.get_host(f"ssh://{name}", ssh_config=CONFIG, sudo=True)
-
 
 @pytest.mark.parametrize("name", ["load1", "db1"])
-def test_host_is_left_to_itself_where_told(name: str) -> None:
+def test_host_is_left_to_itself_where_told(on: Callable[[str], Host], name: str) -> None:
     """No updates, a small journal, and no firewall."""
     host = on(name)
     assert (
@@ -30,7 +24,7 @@ def test_host_is_left_to_itself_where_told(name: str) -> None:
     assert "greenrack" not in host.run("nft list tables").stdout
 
 
-def test_database_is_another_one() -> None:
+def test_database_is_another_one(on: Callable[[str], Host]) -> None:
     """Port, limits, roles, a schema, no TLS, and for clients of its own host alone."""
     host = on("db1")
     listening = host.check_output("ss -Hltn | awk '{print $4}'").split()
@@ -59,7 +53,7 @@ def answer(
     return response.status, response.getheader("Location")
 
 
-def test_site_has_other_ports_a_name_and_limits() -> None:
+def test_site_has_other_ports_a_name_and_limits(on: Callable[[str], Host]) -> None:
     """And TLS, by a certificate nobody has signed."""
     host = on("proxy1")
     (address,) = host.interface("host0").addresses
@@ -77,7 +71,9 @@ def test_site_has_other_ports_a_name_and_limits() -> None:
 
 
 @pytest.mark.parametrize(("delay", "status"), [(0.4, 200), (0.6, 400)])
-def test_slow_api_is_the_hosts_own_and_not_so_slow(delay: float, status: int) -> None:
+def test_slow_api_is_the_hosts_own_and_not_so_slow(
+    on: Callable[[str], Host], delay: float, status: int
+) -> None:
     """Port, address and limit."""
     host = on("api1")
     ask = "import http.client as h; c = h.HTTPConnection('127.0.0.1', 9090); c.request('GET', '/?delay=%s')"

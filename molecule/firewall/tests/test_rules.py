@@ -11,13 +11,6 @@ from testinfra.host import Host
 testinfra_hosts = ["load1"]
 
 
-@pytest.fixture
-def address(host: Host) -> str:
-    """The only address the host has besides the loopback's."""
-    (address,) = host.interface("host0").addresses
-    return address
-
-
 @pytest.fixture(params=[8080, 8081, 8082, 9100])
 def port(host: Host, request: pytest.FixtureRequest) -> Iterator[int]:
     """A port that something listens at."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from testinfra.host import Host
 
@@ -9,19 +11,15 @@ FOLDER = "/etc/greenrack/tls"
 
 
 @pytest.fixture
-def asked() -> Host:
+def asked(on: Callable[[str], Host]) -> Host:
     """The database's host."""
-    return Host.get_host(
-        "ssh://db1", ssh_config="/var/lib/greenrack/molecule/ssh/config", sudo=True
-    )
+    return on("db1")
 
 
 @pytest.fixture
-def asks() -> Host:
+def asks(on: Callable[[str], Host]) -> Host:
     """The application's."""
-    return Host.get_host(
-        "ssh://app1", ssh_config="/var/lib/greenrack/molecule/ssh/config", sudo=True
-    )
+    return on("app1")
 
 
 def test_key_is_for_those_that_show_the_certificate(asked: Host) -> None:

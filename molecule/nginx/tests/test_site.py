@@ -25,13 +25,6 @@ http.server.HTTPServer(("127.0.0.1", 8000), Echo).serve_forever()
 
 
 @pytest.fixture
-def address(host: Host) -> str:
-    """The only address the host has besides the loopback's."""
-    (address,) = host.interface("host0").addresses
-    return address
-
-
-@pytest.fixture
 def application(host: Host) -> Iterator[None]:
     """What listens where the live instance would."""
     host.check_output("systemd-run --unit=echo python3 -c %s", ECHO)

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from testinfra.host import Host
 
 testinfra_hosts = ["db1"]
 PASSWORD = "molecule"  # noqa: S105
-
-
-@pytest.fixture
-def address(host: Host) -> str:
-    """The only address the host has besides the loopback's."""
-    (address,) = host.interface("host0").addresses
-    return address
 
 
 def ask(

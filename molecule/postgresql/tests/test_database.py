@@ -9,13 +9,6 @@ testinfra_hosts = ["db1"]
 PASSWORD = 'it\'s "100 %" $HOME'  # noqa: S105
 
 
-@pytest.fixture
-def address(host: Host) -> str:
-    """The only address the host has besides the loopback's."""
-    (address,) = host.interface("host0").addresses
-    return address
-
-
 def ask(
     host: Host, address: str, sql: str, how: str = "verify-full", password: str = PASSWORD
 ) -> str:

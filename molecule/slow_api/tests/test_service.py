@@ -17,13 +17,6 @@ PORT = 8081
 
 
 @pytest.fixture
-def address(host: Host) -> str:
-    """The only address the host has besides the loopback's."""
-    (address,) = host.interface("host0").addresses
-    return address
-
-
-@pytest.fixture
 def connection(address: str) -> Iterator[HTTPConnection]:
     """A connection from the controller, as any other host would make it."""
     connection = HTTPConnection(address, PORT, timeout=10)
