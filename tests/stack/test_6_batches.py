@@ -30,13 +30,20 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two(labs, source, tmp_path_factory):
-    """Two application hosts, which are the load hosts too; on the first of them is nginx, and nothing else."""
+    """Two application hosts, which are the load hosts too; on the first of them is nginx, and nothing else.
+
+    They have two releases of Debian, as when hosts are replaced one by one.
+    """
     variables = {"app_name": "hello", "app_source": str(source), "app_module": "hello:app"}
     variables |= {"app_tls": True}
     both = {"app1": 11, "app2": 12}
     groups = {"app": both, "proxy": {"app1": 11}, "load": both}
     path = other_inventory.write(tmp_path_factory.mktemp("inventory") / "two", groups, variables)
-    yield from boot(Lab(path, labs[1].name, labs[1].prefix))
+    for lab in boot(Lab(path, labs[1].name, labs[1].prefix)):
+        lab.lose("app2")
+        up = lab.play("playbooks/lab_up.yml", "-e", f"lab_suite={labs[1].suite}")
+        assert up.code == 0, up.output
+        yield lab
 
 
 def _seen(lab):
@@ -50,10 +57,12 @@ def _active(lab):
     return [[line.split()[0] for line in lines] for lines in shown]
 
 
-def test_change_on_two_hosts(two, source):
+def test_change_on_two_hosts(two, labs, source):
     run = two.play("site.yml", "-e", "server=uwsgi_gevent")
     assert run.code == 0, run.output
     assert _seen(two) == {"firstapp1", "firstapp2"}
+    pythons = {two.run(name, "/srv/hello/envs/*/bin/python --version") for name in ("app1", "app2")}
+    assert len(pythons) == len({two.suite, labs[1].suite}), pythons
     _write(source, "second")
     with Clients(f"{two.prefix}.11", "/healthz") as clients:
         run = two.play("playbooks/release.yml")

@@ -114,7 +114,8 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
         "GREENRACK_MODE": mode,
         "GREENRACK_SLOTS": str(workers * each),
         "GREENRACK_VARIANT": "" if profile == "default" else profile,
-        "GREENRACK_SWITCHES": f"profile={profile},proxy=true,protocol={MODES[mode].over_tcp[0]}",
+        "GREENRACK_SWITCHES": f"profile={profile},proxy=true,protocol={MODES[mode].over_tcp[0]},"
+        f"psycogreen={MODES[mode].entry == 'wsgi_gevent:app'}".lower(),
         "GREENRACK_WAY": "plain",
     }
     service = parsed(unit)["Service"]
