@@ -148,11 +148,12 @@ def end(certificate, key, path):
 
 
 def test_pair_that_clients_would_not_take_is_refused(without_tls, authority):
-    """One that has expired, and a key that is another certificate's; a way back does not ask."""
+    """One that has expired, one for another site, and a key that is another certificate's; a way back does not ask."""
     lab = without_tls
     end(authority / "acme.test.pem", authority / "acme.test.key", authority / "ended.pem")
     cases = {
         ("ended", "acme.test"): "was valid until 2020-",
+        ("acme.test", "acme.test"): f"is not for {NAME}, which app_domains names",
         (NAME, "acme.test"): "is not the key of",
     }
     for (certificate, key), said in cases.items():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
+import ipaddress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -21,17 +23,21 @@ wrong = MODULE.FilterModule().filters()["tls_pair_wrong"]
 NOW = datetime.datetime.now(datetime.timezone.utc)
 
 
-def made(key: ec.EllipticCurvePrivateKey, begin: float, end: float, name: str = "shop") -> bytes:
-    """Return a certificate that is valid from so many days from now, until so many."""
+def made(
+    key: ec.EllipticCurvePrivateKey, begin: float, end: float, name: str = "shop", also: Any = ()
+) -> bytes:
+    """Return a certificate that is valid from so many days from now, until so many; also: its alternative names."""
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    certificate = (
+    builder = (
         x509.CertificateBuilder(subject_name=subject, issuer_name=subject)
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(NOW + datetime.timedelta(days=begin))
         .not_valid_after(NOW + datetime.timedelta(days=end))
-        .sign(key, hashes.SHA256())
     )
+    if also:
+        builder = builder.add_extension(x509.SubjectAlternativeName(also), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
@@ -52,10 +58,10 @@ def key() -> ec.EllipticCurvePrivateKey:
 def say(tmp_path: Path):
     """Return what is said of the contents of two files."""
 
-    def say(certificate: bytes, private: bytes) -> str:
+    def say(certificate: bytes, private: bytes, *domains: str) -> str:
         (tmp_path / "crt").write_bytes(certificate)
         (tmp_path / "key").write_bytes(private)
-        return wrong(str(tmp_path / "crt"), str(tmp_path / "key"))
+        return wrong(str(tmp_path / "crt"), str(tmp_path / "key"), domains)
 
     return say
 
@@ -100,3 +106,26 @@ def test_what_is_no_pair(say, key) -> None:
     assert "cannot be read as a PEM key" in say(made(key, -1, 1), b"nonsense")
     assert "without a pass phrase" in say(made(key, -1, 1), secret(key, b"phrase"))
     assert "cannot be read" in wrong("/nowhere.crt", "/nowhere.key")
+
+
+NAMED = [x509.DNSName("shop.test"), x509.DNSName("*.cdn.test")]
+NAMED += [x509.IPAddress(ipaddress.ip_address("192.0.2.1"))]
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["shop.test", "Shop.Test", "a.cdn.test", "*.cdn.test", "192.0.2.1", "_", "~^w+", ".b.test"],
+)
+def test_a_name_it_is_for_and_what_is_no_name(say, key, domain: str) -> None:
+    assert say(made(key, -1, 1, also=NAMED), secret(key), domain) == ""
+
+
+@pytest.mark.parametrize("domain", ["www.shop.test", "cdn.test", "a.b.cdn.test", "*.shop.test"])
+def test_a_name_it_is_not_for(say, key, domain: str) -> None:
+    said = say(made(key, -1, 1, also=NAMED), secret(key), "shop.test", domain)
+    assert f" is not for {domain}, which app_domains names" in said
+    assert "openssl x509 -noout -ext subjectAltName" in said
+
+
+def test_a_common_name_alone_is_for_nobody(say, key) -> None:
+    assert "is not for shop.test" in say(made(key, -1, 1, "shop.test"), secret(key), "shop.test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 
 from cryptography import x509
@@ -31,8 +32,22 @@ def outside(chain, certificate, now):
     return ""
 
 
-def tls_pair_wrong(certificate, key, now=None):
-    """Return a sentence about a PEM certificate's file and that of its key, empty if nginx and clients take them."""
+def not_named(certificate, domains):
+    """Return those of a site's names that a certificate is not for: clients ask for its alternative names alone."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = []
+    said = {str(name.value).lower() for name in names}
+    asked = [name for name in map(str.lower, domains) if not re.search(r"^[_~.]|[.][*]$", name)]
+    return [name for name in asked if not {name, f"*.{name.partition('.')[2]}"} & said]
+
+
+def tls_pair_wrong(certificate, key, domains=(), now=None):
+    """Return a sentence about a PEM certificate's file and that of its key, empty if nginx and clients take them.
+
+    domains: the site's names as nginx takes them; patterns among them are not compared.
+    """
     try:
         chain = x509.load_pem_x509_certificates(Path(certificate).read_bytes())
     except (OSError, ValueError) as error:
@@ -53,7 +68,16 @@ def tls_pair_wrong(certificate, key, now=None):
             "asked for with. To compare, type: "
             f"openssl pkey -pubout -in {key}; openssl x509 -noout -pubkey -in {certificate}"
         )
-    return outside(chain, certificate, now or datetime.datetime.now(datetime.timezone.utc))
+    past = outside(chain, certificate, now or datetime.datetime.now(datetime.timezone.utc))
+    strange = not_named(chain[0], domains)
+    if past or not strange:
+        return past
+    return (
+        f"The certificate in {certificate} is not for {', '.join(strange)}, which app_domains names, and clients "
+        "refuse it there. Valid is one with every name of app_domains among its alternative names. To see those, "
+        "type: "
+        f"openssl x509 -noout -ext subjectAltName -in {certificate}"
+    )
 
 
 class FilterModule:
