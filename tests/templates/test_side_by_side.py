@@ -82,7 +82,7 @@ def test_pgbouncer_serves_one_application(there: list[str], others: list[str]) -
 )
 def test_how_many_releases_a_host_has(releases: list[str], static: list[str], most: int) -> None:
     entries = {"/srv/demo/releases": releases, "/srv/demo/static": static}
-    given = {**host(entries=entries), "app_release_in_use": ["b", "new"]}
+    given = {**host(entries=entries), "app_release_brought": "new"}
     assert int(evaluate("app_release", "__app_release_most", **given)) == most
 
 

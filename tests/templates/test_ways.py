@@ -78,10 +78,7 @@ def test_a_change_is_told_whatever_was_there(
 def test_nginx_learns_whenever_an_instance_is_brought_up(
     chosen: str, did: list[list[str]], turns: bool
 ) -> None:
-    hosts = {
-        f"app{number}": {"__app_server_compared": {"did": one}} for number, one in enumerate(did)
-    }
-    given = {"ansible_play_hosts_all": list(hosts), "hostvars": hosts, "app_server_live": "green"}
+    given = {"app_server_differences": did, "app_server_live": "green"}
     assert (
         evaluate("app_server", "__app_server_turns", **given, __app_server_chosen=chosen) == turns
     )
