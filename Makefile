@@ -4,7 +4,7 @@ VENV := .venv
 PLAY := $(VENV)/bin/ansible-playbook -i $(INVENTORY)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup demo test test-quick test-faults test-vm bench-deploy bench-modes bench-changes lint reference lab-up lab-down lab-status lock
+.PHONY: help setup demo test test-quick test-faults test-vm test-controller bench-deploy bench-modes bench-changes lint reference lab-up lab-down lab-status lock
 
 help: ## What can be typed here
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -30,8 +30,11 @@ test-faults: setup ## Break things in a lab while clients come, and see what the
 test-vm: setup ## Deploy, measure, reboot and cut the power of virtual machines (about half an hour where they are emulated)
 	$(VENV)/bin/python -m pytest tests/vm
 
-bench-deploy: setup ## Time the lab, a first deploy, a run without a change and the tutorial's load
-	./bin/bench-deploy
+test-controller: setup ## Lint and deploy with the newest Python and ansible-core, from a Debian 13 host
+	$(VENV)/bin/python -m pytest tests/controller
+
+bench-deploy: setup ## Time the lab, a first deploy, a run without a change and the tutorial's load; HOSTS=20 of so many
+	./bin/bench-deploy $(HOSTS)
 
 bench-modes: setup ## Measure the modes beside the tutorial's profile (more than an hour)
 	$(PLAY) playbooks/benchmark.yml -e bench_plan=profiles
