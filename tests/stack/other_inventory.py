@@ -6,6 +6,12 @@ import yaml
 
 from tests.stack.lab import ROOT
 
+# As an operator would say it: of how connections are shared, ansible.cfg's word is left alone.
+REACHED = {
+    "ansible_user": "admin",
+    "ansible_ssh_common_args": "-F {{ lab_dir }}/ssh/config -o ControlPath={{ lab_dir }}/ssh/%C",
+}
+
 
 def write(folder, groups, variables):
     """Write an inventory as docs/your-own-hosts.md describes it.
@@ -29,8 +35,8 @@ def write(folder, groups, variables):
         everywhere / "00_topology.yml": "topology.yml",
         everywhere / "lab.yml": "lab/group_vars/all/lab.yml",
         everywhere / "secrets.yml": "lab/group_vars/all/secrets.yml",
-        folder / "group_vars" / "lab.yml": "lab/group_vars/lab.yml",
     }
+    (folder / "group_vars" / "lab.yml").write_text(yaml.safe_dump(REACHED))
     for link, target in links.items():
         Path(link).symlink_to(ROOT / "inventories" / target)
     return str(folder)
