@@ -121,3 +121,29 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 def test_a_size_a_mode_cannot_have_is_refused(mode, chosen, told) -> None:
     refused = wrong(server=mode, **chosen)
     assert told in refused[0] if told else refused == [], refused
+
+
+# What is typed, and the profile, the protocol and psycogreen that come of it where those of KEPT run.
+KEPT = {"profile": "tutorial", "proxy": "true", "protocol": "http", "psycogreen": "false"}
+TYPED: list[tuple[dict[str, Any], tuple[str, str, bool]]] = [
+    ({}, ("tutorial", "http", False)),
+    ({"profile": "default"}, ("default", "http", False)),
+    ({"protocol": "uwsgi"}, ("tutorial", "uwsgi", False)),
+    ({"psycogreen": "true"}, ("tutorial", "http", True)),
+]
+
+
+@pytest.mark.parametrize(("typed", "comes"), TYPED)
+def test_a_change_that_keeps_the_mode_keeps_its_switches(
+    typed: dict[str, Any], comes: tuple[str, str, bool]
+) -> None:
+    given = {"server": "uwsgi_gevent", "app_socket": "unix", **NEAR, **typed}
+    names = ("server_mode_profile", "server_mode_protocol", "server_mode_psycogreen")
+    kept = {"server_mode_kept": KEPT}
+    assert tuple(evaluate("server_mode", name, **given, **kept) for name in names) == comes
+
+
+def test_a_protocol_that_is_kept_must_be_spoken() -> None:
+    """uWSGI's own is not spoken over TCP, where a release is told to use that from now on."""
+    given = {"server": "uwsgi_sync", "server_mode_kept": {"protocol": "uwsgi"}}
+    assert evaluate("server_mode", "server_mode_protocol", **given) == "http"
