@@ -9,6 +9,7 @@ from tests.stack.lab import ROOT
 # As an operator would say it: of how connections are shared, ansible.cfg's word is left alone.
 REACHED = {
     "ansible_user": "admin",
+    "ansible_become": True,  # which is not meant for the controller
     "ansible_ssh_common_args": "-F {{ lab_dir }}/ssh/config -o ControlPath={{ lab_dir }}/ssh/%C",
 }
 

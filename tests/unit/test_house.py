@@ -107,6 +107,14 @@ def test_preflight_knows_what_roles_set_on_hosts() -> None:
     assert told == sorted(name for name in named if not name.startswith("_"))
 
 
+def test_the_controller_is_not_told_what_an_inventory_tells_its_hosts() -> None:
+    """An inventory's ansible_become, and its Python, win over what a task says of itself."""
+    own = {"ansible_become": False, "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    there = [task for task in all_tasks() if task.get("delegate_to") == "localhost"]
+    assert len(there) > 5
+    assert [task["name"] for task in there if task.get("vars") != own] == []
+
+
 def test_no_error_is_ignored() -> None:
     assert [task for task in all_tasks() if "ignore_errors" in task] == []
     plays = [play for path in PLAYBOOKS for play in loaded(path)]
