@@ -105,6 +105,7 @@ def bring_up_to_date(module, wanted):
     if not module.check_mode:
         for file in old:
             file.validate()
+        os.umask(0o022)  # of the directories that are made: root's own may be stricter
         for file in old:
             file.write()
     return [str(file.path) for file in old], diff

@@ -32,7 +32,7 @@ def source(tmp_path_factory):
 def two(labs, source, tmp_path_factory):
     """Two application hosts, which are the load hosts too; on the first of them is nginx, and nothing else.
 
-    They have two releases of Debian, as when hosts are replaced one by one.
+    They have two releases of Debian, as when hosts are replaced one by one, and what root makes is root's alone.
     """
     variables = {"app_name": "hello", "app_source": str(source), "app_module": "hello:app"}
     variables |= {"app_tls": True}
@@ -43,6 +43,8 @@ def two(labs, source, tmp_path_factory):
         lab.lose("app2")
         up = lab.play("playbooks/lab_up.yml", "-e", f"lab_suite={labs[1].suite}")
         assert up.code == 0, up.output
+        for name in both:
+            lab.run(name, "echo 'Defaults umask=0027, umask_override' > /etc/sudoers.d/umask")
         yield lab
 
 

@@ -70,6 +70,11 @@ def digest(*parts):
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
+def folders(names):
+    """Return the folders that names are in, the upper ones first."""
+    return sorted({str(folder) for name in names for folder in list(Path(name).parents)[:-1]})
+
+
 def pack(archive, directory, names):
     """Write `names` of `directory` to the tar file `archive`, whole or not at all; {name: what it is called there}."""
 
@@ -81,6 +86,10 @@ def pack(archive, directory, names):
 
     partial = archive.with_suffix(".partial")  # the cache's lock is held: nobody else writes it
     with tarfile.open(partial, mode="w:gz", compresslevel=1) as tar:
+        for folder in folders(names.values()):  # else a host's umask would say who may enter them
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
         for name, called in names.items():
             tar.add(directory / name, arcname=called, recursive=False, filter=unowned)
     partial.replace(archive)
