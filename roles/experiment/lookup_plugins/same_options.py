@@ -57,7 +57,9 @@ class LookupModule(LookupBase):
             value = given.get(name)
             several = value if isinstance(value, list | tuple) else [value]
             for one in several:
-                words += [option, absolute(one) if name == "vault_ids" else str(one)] if one else []
+                word = absolute(one) if name == "vault_ids" else str(one)
+                if one:  # a word that begins with - would be taken for an option
+                    words += [f"{option}={word}"] if option.startswith("--") else [option, word]
         return words
 
 
