@@ -57,6 +57,8 @@ ansible_facts:
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
     believed: {description: "The SHA-256 of each certificate in that file, as it is written there", type: list}
     exposed: {description: "Those that are listened on not only for the host itself", type: list}
+    exposed_udp: {description: "UDP ports the same, but for DHCP's", type: list}
+    addresses: {description: "Addresses of the host's interfaces, but for the loopback's", type: list}
 """
 
 
@@ -120,6 +122,9 @@ LOOPBACK = re.compile(
 )
 
 
+DHCP = {68, 546}  # its client's, which the firewall lets through
+
+
 def listening():
     """Return (socket inode, port, whether other hosts may reach it) of all listening TCP sockets."""
     found = []
@@ -132,6 +137,28 @@ def listening():
                 address, port = fields[1].rsplit(":", 1)
                 found.append((fields[9], int(port, 16), not LOOPBACK.match(address)))
     return found
+
+
+def exposed_udp():
+    """Return the UDP ports other hosts reach; of those that are lent to programs, none but the kernel's own."""
+    lent = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+    found = set()
+    for table in ("/proc/net/udp", "/proc/net/udp6"):
+        if not Path(table).exists():
+            continue
+        for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
+            fields = line.split()
+            address, port = fields[1].rsplit(":", 1)
+            whose = int(port, 16) < lent or fields[9] == "0"
+            if fields[3] == "07" and whose and not LOOPBACK.match(address):
+                found.add(int(port, 16))
+    return sorted(found - DHCP)
+
+
+def addresses():
+    """Return the addresses of the host's interfaces, but for the loopback's."""
+    shown = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False)
+    return shown.stdout.split()
 
 
 def unit_of(process):
@@ -237,6 +264,8 @@ def main():
         "firewall": greenrack_firewall.stands(),
         "listeners": listeners(),
         "exposed": sorted({port for _, port, exposed in listening() if exposed}),
+        "exposed_udp": exposed_udp(),
+        "addresses": addresses(),
         "units": units(module.params["units"]),
         "believed": believed(module.params["believed"]),
     }

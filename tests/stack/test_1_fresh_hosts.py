@@ -74,6 +74,9 @@ REFUSALS = {
 }
 
 
+UDP = 'import socket, time; s = socket.socket(type=2); s.bind(("", 5060)); time.sleep(600)'
+
+
 def refused(lab, words, *arguments):
     """Assert that site.yml refuses with `words`, and leaves every host as it was."""
     before = lab.disks()
@@ -102,7 +105,7 @@ def test_lock_file_nobody_can_satisfy_is_refused(lab, app_copy):
 
 
 def test_hosts_that_do_not_suit_are_refused(lab):
-    """Another distribution, ports that somebody has, the pooler's too, and file systems that have no room."""
+    """Another distribution, ports that somebody has, addresses that nobody has, and file systems that have no room."""
     hosts = {"proxy1": 80, "db1": 6432}
     small = {"app1": "/srv", "db1": "/var/cache", "proxy1": "/var/log"}
     release = "/usr/lib/os-release"
@@ -113,6 +116,8 @@ def test_hosts_that_do_not_suit_are_refused(lab):
         for name, port in hosts.items():
             lab.run(name, f"systemd-run --unit=squatter python3 -m http.server {port}")
             lab.run(name, f"until ss -ltn | grep -q :{port}; do sleep 0.1; done")
+        lab.run("load1", f"systemd-run --unit=tunnel python3 -c '{UDP}'")
+        lab.run("load1", "until ss -lun | grep -q :5060; do sleep 0.1; done")
         words = [f"{name} cannot take its part of the stack" for name in {**hosts, **small}]
         words += [
             "2 MiB free under /srv, and a deploy wants 512",
@@ -121,12 +126,15 @@ def test_hosts_that_do_not_suit_are_refused(lab):
         words += ["under /var/log, and a deploy wants 64", "sudo du -xm"]
         words += ["'debian 99'", "Valid are: debian 12, debian 13", "ss -ltnp"]
         words += [f"Port {port} is taken by squatter.service" for port in hosts.values()]
-        refused(lab, words, "-e", "pooler=true")
+        words += ["Other hosts may reach UDP port 5060", '[{"port": 5060, "protocol": "udp"}]']
+        words += [f"is 192.0.2.7, and it has none but {lab.address(name)}." for name in hosts]
+        refused(lab, words, "-e", "pooler=true", "-e", "service_address=192.0.2.7")
     finally:
         for name, path in small.items():
             lab.host(name).run(f"umount --lazy {path}")
         for name in hosts:
             lab.host(name).run("systemctl stop squatter.service")
+        lab.host("load1").run("systemctl stop tunnel.service")
         lab.run("db1", f"mv /root/kept {release}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from render import render
+from render import evaluate, render
 
 ANY = {"port": 80, "from": []}
 SERVICES = [
@@ -17,6 +17,8 @@ SERVICES = [
     {"port": 5432, "from": ["10.0.0.21", "10.0.0.22"]},
     {"port": 8000, "from": ["fd00::1"]},
 ]
+
+OPEN = [{"port": 9100}, {"port": 51820, "protocol": "udp", "from": ["10.0.0.0/8"]}]
 
 
 def loaded(tmp_path: Path, **given: Any) -> str:
@@ -52,13 +54,14 @@ def test_ssh_is_let_in_from_its_networks_alone(
 
 
 def test_services_are_let_in_from_their_clients_alone(tmp_path: Path) -> None:
-    table = loaded(tmp_path, firewall_services=SERVICES, firewall_open=[{"port": 9100}])
+    table = loaded(tmp_path, firewall_services=SERVICES, firewall_open=OPEN)
     accepted = {
         line.strip() for line in table.splitlines() if line.strip().startswith(("tcp", "ip"))
     }
     assert accepted == {
         "tcp dport 22 accept",
         "tcp dport 9100 accept",
+        "ip saddr 10.0.0.0/8 udp dport 51820 accept",
         "tcp dport 80 accept",
         "ip saddr { 10.0.0.21, 10.0.0.22 } tcp dport 5432 accept",
         "ip6 saddr fd00::1 tcp dport 8000 accept",
@@ -68,3 +71,25 @@ def test_services_are_let_in_from_their_clients_alone(tmp_path: Path) -> None:
 def test_an_address_that_is_none_is_no_rule(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"10\.0\.0\.300"):
         loaded(tmp_path, firewall_ssh_from=["10.0.0.300"])
+
+
+@pytest.mark.parametrize(
+    ("listeners", "ports"),
+    [
+        ({"22": "ssh.service", "2222": "ssh.service", "80": "nginx.service"}, [22, 2222]),
+        ({"2222": "sshd.service"}, [22, 2222]),
+        ({}, [22]),
+    ],
+)
+def test_every_port_of_sshd_stays_open(listeners: dict[str, str], ports: list[int]) -> None:
+    facts = {"ansible_facts": {"greenrack": {"listeners": listeners}}}
+    assert evaluate("firewall", "firewall_ssh_ports", **facts) == ports
+
+
+def test_udp_that_the_firewall_would_close_is_named_until_it_is_open_or_may_be_closed() -> None:
+    there = {"exposed_udp": [53, 5353, 51820], "entries": {"/etc/greenrack/firewall": []}}
+    given = {"ansible_facts": {"greenrack": there}, "preflight_firewall": True}
+    given |= {"preflight_close": [5353], "firewall_open": [*OPEN, {"port": 53}]}
+    assert evaluate("preflight", "__preflight_shut_udp", **given) == [53]
+    there["entries"] = {"/etc/greenrack/firewall": ["base.nft"]}
+    assert evaluate("preflight", "__preflight_shut_udp", **given) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -99,6 +100,32 @@ def test_what_listens_for_the_host_alone_is_not_exposed(address: str, exposed: b
     ) as listener:
         port = listener.getsockname()[1]
         assert [told for _, number, told in facts.listening() if number == port] == [exposed]
+
+
+@pytest.mark.parametrize(("address", "exposed"), [("127.0.0.1", False), ("", True)])
+def test_a_udp_port_that_other_hosts_reach_is_exposed(address: str, exposed: bool) -> None:
+    """One that a program was lent is not: a resolver's, for one."""
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as named,
+        socket.socket(type=socket.SOCK_DGRAM) as lent,
+    ):
+        lent.bind((address, 0))
+        for port in range(20000, 20100):
+            with contextlib.suppress(OSError):
+                named.bind((address, port))
+                break
+        found = facts.exposed_udp()
+        assert (named.getsockname()[1] in found) is exposed
+        assert lent.getsockname()[1] not in found
+
+
+def test_the_hosts_own_addresses_are_told() -> None:
+    assert not any(address.startswith("127.") for address in facts.addresses())
+    with socket.socket() as link:
+        for address in facts.addresses():
+            if ":" not in address:
+                link.bind((address, 0))
+                break
 
 
 def test_a_port_that_is_only_connected_to_is_no_listener(port: int) -> None:

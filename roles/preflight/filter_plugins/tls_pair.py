@@ -75,8 +75,8 @@ def tls_pair_wrong(certificate, key, domains=(), now=None):
     return (
         f"The certificate in {certificate} is not for {', '.join(strange)}, which app_domains names, and clients "
         "refuse it there. Valid is one with every name of app_domains among its alternative names. To see those, "
-        "type: "
-        f"openssl x509 -noout -ext subjectAltName -in {certificate}"
+        f"type: openssl x509 -noout -ext subjectAltName -in {certificate}. Where clients meet another "
+        "certificate, which comes before nginx, type: -e preflight_certificate_names=false"
     )
 
 
