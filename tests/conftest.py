@@ -13,7 +13,12 @@ GROUPS = [
     ["test_1_fresh_hosts.py", "test_2_deployed.py", "test_3_changes.py", "test_7_driver.py"],
     ["test_2_strangers.py", "test_6_tls.py", "test_8_internal_tls.py", "test_9_app_tls.py"],
     ["test_4_modes.py", "test_6_database.py"],
-    ["test_5_live.py", "test_5_other_applications.py", "test_5_single_host.py"],
+    [
+        "test_5_live.py",
+        "test_5_locked_out.py",
+        "test_5_other_applications.py",
+        "test_5_single_host.py",
+    ],
     ["test_scenarios.py"],
     ["test_6_batches.py"],
     ["test_8_backup.py"],
