@@ -24,7 +24,7 @@ test: setup ## Every check there is
 test-quick: setup ## Linters, unit tests and every template, without a lab
 	$(VENV)/bin/python -m pytest --numprocesses=3 tests/unit tests/templates
 
-test-faults: setup ## Break things in a lab while clients come, and see what they feel of it (more than half an hour)
+test-faults: setup ## Break things in a lab while clients come, and see what they feel of it (about 20 minutes)
 	$(VENV)/bin/python -m pytest tests/faults
 
 test-vm: setup ## Deploy, measure, reboot and cut the power of virtual machines (about half an hour where they are emulated)
