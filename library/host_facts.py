@@ -58,6 +58,7 @@ ansible_facts:
     believed: {description: "The SHA-256 of each certificate in that file, as it is written there", type: list}
     exposed: {description: "Those that are listened on not only for the host itself", type: list}
     exposed_udp: {description: "UDP ports the same, but for DHCP's", type: list}
+    sudo: {description: Whether there is sudo, type: bool}
     addresses: {description: "Addresses of the host's interfaces, but for the loopback's", type: list}
 """
 
@@ -123,6 +124,7 @@ LOOPBACK = re.compile(
 
 
 DHCP = {68, 546}  # its client's, which the firewall lets through
+LENT = 32768  # the kernel's lowest port for whoever wants any
 
 
 def listening():
@@ -139,20 +141,28 @@ def listening():
     return found
 
 
-def exposed_udp():
-    """Return the UDP ports other hosts reach; of those that are lent to programs, none but the kernel's own."""
-    lent = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+def held():
+    """Return the inodes of all sockets that processes have open."""
     found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            found.update(sockets_of(process))
+    return found
+
+
+def exposed_udp():
+    """Return the UDP ports other hosts reach; of those that are lent to programs, the kernel's own: a tunnel's."""
+    found = {}
     for table in ("/proc/net/udp", "/proc/net/udp6"):
         if not Path(table).exists():
             continue
         for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
             fields = line.split()
             address, port = fields[1].rsplit(":", 1)
-            whose = int(port, 16) < lent or fields[9] == "0"
-            if fields[3] == "07" and whose and not LOOPBACK.match(address):
-                found.add(int(port, 16))
-    return sorted(found - DHCP)
+            if fields[3] == "07" and not LOOPBACK.match(address) and int(port, 16) not in DHCP:
+                found[fields[9]] = int(port, 16)
+    programs = held() if any(port >= LENT for port in found.values()) else ()
+    return sorted({port for inode, port in found.items() if port < LENT or inode not in programs})
 
 
 def addresses():
@@ -265,6 +275,7 @@ def main():
         "listeners": listeners(),
         "exposed": sorted({port for _, port, exposed in listening() if exposed}),
         "exposed_udp": exposed_udp(),
+        "sudo": shutil.which("sudo") is not None,
         "addresses": addresses(),
         "units": units(module.params["units"]),
         "believed": believed(module.params["believed"]),

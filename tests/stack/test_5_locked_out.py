@@ -27,13 +27,14 @@ def test_host_goes_back_to_what_ssh_was_told(by_password, shared):
     """By the connection there is, or, where connections are not shared, by itself."""
     lab = by_password
     typed = ["-e", "ansible_password=secret", "-e", "base_ssh_passwords=false"]
-    typed += ["-e", "base_ssh_confirm_seconds=20"]
     if not shared:
+        typed += ["-e", "base_ssh_confirm_seconds=20"]
         lab.cut_off("box1")
         alone = f"-F {lab.directory}/ssh/config -o ControlMaster=no -o ControlPath=none"
         typed += ["-e", f"ansible_ssh_args='{alone}'"]
     run = lab.play("site.yml", "--tags", "base", *typed)
     assert run.code != 0, run.output
+    assert "Reach the host anew" in run.output, run.output
     said = "so they were taken back" if shared else "UNREACHABLE"
     assert said in " ".join(run.output.split()), run.output
     written = lab.directory / "hosts/box1/root/etc/ssh/sshd_config.d/10-greenrack.conf"

@@ -86,10 +86,19 @@ def test_every_port_of_sshd_stays_open(listeners: dict[str, str], ports: list[in
     assert evaluate("firewall", "firewall_ssh_ports", **facts) == ports
 
 
-def test_udp_that_the_firewall_would_close_is_named_until_it_is_open_or_may_be_closed() -> None:
-    there = {"exposed_udp": [53, 5353, 51820], "entries": {"/etc/greenrack/firewall": []}}
+def test_what_the_firewall_would_close_is_named_by_its_protocol() -> None:
+    """Until it is open, or may be closed, and at the first time alone."""
+    there = {"exposed_udp": [53, 5353, 51820], "exposed": [53], "listeners": {"53": "dns.service"}}
+    there["entries"] = {"/etc/greenrack/firewall": []}
     given = {"ansible_facts": {"greenrack": there}, "preflight_firewall": True}
-    given |= {"preflight_close": [5353], "firewall_open": [*OPEN, {"port": 53}]}
-    assert evaluate("preflight", "__preflight_shut_udp", **given) == [53]
+    given |= {"preflight_close": [5353], "firewall_open": OPEN, "preflight_parts": []}
+    tcp, udp = "__preflight_shut", "__preflight_shut_udp"
+    assert (evaluate("preflight", tcp, **given), evaluate("preflight", udp, **given)) == (
+        [53],
+        [53],
+    )
+    given["firewall_services"] = [{"port": 53, "protocol": "udp"}]
+    assert (evaluate("preflight", tcp, **given), evaluate("preflight", udp, **given)) == ([53], [])
     there["entries"] = {"/etc/greenrack/firewall": ["base.nft"]}
-    assert evaluate("preflight", "__preflight_shut_udp", **given) == []
+    del given["firewall_services"]
+    assert (evaluate("preflight", tcp, **given), evaluate("preflight", udp, **given)) == ([], [])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from render import evaluate, of_role
 
-HERE = {"ansible_play_hosts_all": ["app1", "db1"], "preflight_address": "10.0.0.21"}
+HERE = {"preflight_listens": True, "preflight_address": "10.0.0.21"}
 
 
 def right(says: str, facts: dict[str, Any], **given: Any) -> bool:
@@ -18,9 +18,12 @@ def right(says: str, facts: dict[str, Any], **given: Any) -> bool:
     return evaluate("preflight", expression, **{"ansible_facts": {"greenrack": facts}, **given})
 
 
-@pytest.mark.parametrize("packages", [["sudo", "nginx"], ["nginx"]])
-def test_root_takes_sudo_to_become_others(packages: list[str]) -> None:
-    assert right("It lacks sudo", {"packages": packages}) is ("sudo" in packages)
+@pytest.mark.parametrize(
+    ("sudo", "method", "passes"),
+    [(True, "sudo", True), (False, "sudo", False), (False, "su", True)],
+)
+def test_root_takes_sudo_to_become_others(sudo: bool, method: str, passes: bool) -> None:
+    assert right("It lacks sudo", {"sudo": sudo}, ansible_become_method=method) is passes
 
 
 @pytest.mark.parametrize(
@@ -28,10 +31,10 @@ def test_root_takes_sudo_to_become_others(packages: list[str]) -> None:
     [
         ({}, True),
         ({"preflight_address": "203.0.113.7"}, False),  # a cloud's, that no interface has
-        ({"preflight_address": "203.0.113.7", "ansible_play_hosts_all": ["box1"]}, True),
+        ({"preflight_address": "203.0.113.7", "preflight_listens": False}, True),
         ({"preflight_address": "app1"}, True),  # refused for what it is
     ],
 )
 def test_what_others_reach_a_host_at_is_its_own(given: dict[str, Any], passes: bool) -> None:
     facts = {"addresses": ["10.0.0.21", "fd00::21"]}
-    assert right("and it has none but", facts, **{**HERE, **given}) is passes
+    assert right("and it has no address but", facts, **{**HERE, **given}) is passes

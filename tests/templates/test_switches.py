@@ -147,3 +147,11 @@ def test_a_protocol_that_is_kept_must_be_spoken() -> None:
     """uWSGI's own is not spoken over TCP, where a release is told to use that from now on."""
     given = {"server": "uwsgi_sync", "server_mode_kept": {"protocol": "uwsgi"}}
     assert evaluate("server_mode", "server_mode_protocol", **given) == "http"
+
+
+@pytest.mark.parametrize("kept", [{}, {"protocol": "spdy"}])
+def test_a_mode_speaks_what_it_likes_best_where_nobody_says_otherwise(kept: dict[str, str]) -> None:
+    """In the order of the table, which no set keeps."""
+    for mode, told in MODES.items():
+        given = {"server": mode, "server_mode_kept": kept}
+        assert evaluate("server_mode", "server_mode_likes", **given) == list(told.over_tcp)

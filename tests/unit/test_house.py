@@ -113,6 +113,11 @@ def test_the_controller_is_not_told_what_an_inventory_tells_its_hosts() -> None:
     there = [task for task in all_tasks() if task.get("delegate_to") == "localhost"]
     assert len(there) > 5
     assert [task["name"] for task in there if task.get("vars") != own] == []
+    plays = [play for path in sorted((ROOT / "playbooks").glob("*.yml")) for play in loaded(path)]
+    # The lab's become root there, task by task.
+    here = [play for play in plays if play.get("hosts") == "localhost" and "lab" not in str(play)]
+    assert len(here) > 1
+    assert [play["name"] for play in here if play["vars"]["ansible_become"]] == []
 
 
 def test_no_error_is_ignored() -> None:
