@@ -7,7 +7,12 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 # As long as unattended upgrades may take on a host that was just made.
-OPTIONS = {"update_cache": True, "cache_valid_time": 3600, "install_recommends": False, "lock_timeout": 600}
+OPTIONS = {
+    "update_cache": True,
+    "cache_valid_time": 3600,
+    "install_recommends": False,
+    "lock_timeout": 600,
+}
 HINT = """
 {host} could not install {names}, and other hosts may have been changed already. Valid is a Debian
 mirror that the host reaches; which one it asks is said in /etc/apt/sources.list and /etc/apt/sources.list.d.

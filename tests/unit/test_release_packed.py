@@ -20,7 +20,7 @@ def test_who_may_enter_its_folders_is_said_in_it(tmp_path: Path) -> None:
     with tarfile.open(archive) as tar:
         found = {entry.name: (entry.isdir(), entry.mode, entry.uname) for entry in tar}
     assert found == {
-        "shop": (True, 0o755, ""),
-        "shop/static": (True, 0o755, ""),
+        "shop": (True, 0o755, "root"),
+        "shop/static": (True, 0o755, "root"),
         "shop/static/style.css": (False, 0o644, "root"),
     }

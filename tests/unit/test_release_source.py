@@ -257,7 +257,8 @@ def test_what_is_packed_is_roots_and_readable_by_all(source: Path, tmp_path: Pat
     assert entries["bin/worker"] == ["", "0o755", root, b"#!/bin/sh\n"]
     assert entries["wsgi.py"][1:3] == ["0o644", root]
     assert entries["bin/latest"][0] == "worker"
-    assert len(entries) == 5
+    assert entries["bin"] == entries["shop"] == ["", "0o755", root, None]
+    assert len(entries) == 7
 
 
 def test_an_archive_is_there_whole_or_not_at_all(source: Path, tmp_path: Path) -> None:
@@ -265,4 +266,4 @@ def test_an_archive_is_there_whole_or_not_at_all(source: Path, tmp_path: Path) -
     with pytest.raises(FileNotFoundError):
         release.pack(archive, source, {Path("wsgi.py"): "wsgi.py", Path("gone.py"): "gone.py"})
     assert not archive.exists()
-    assert len(packed(source, archive)) == 5  # what was left of the attempt is in nobody's way
+    assert len(packed(source, archive)) == 7  # what was left of the attempt is in nobody's way
