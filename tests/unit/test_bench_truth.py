@@ -121,10 +121,12 @@ def test_a_generator_that_was_not_let_run_is_told_by_its_lag(tmp_path):
         time.sleep(1)
         os.kill(engine, signal.SIGCONT)
         used, stdout, log = finished(process, tmp_path)
-    gap = max(b - a for a, b in zip(asked, asked[1:], strict=False))
-    assert used["lag"]["p99"] == pytest.approx(gap, rel=0.1)
+    # As the server saw it; a busy machine may let it stand still once more.
+    late = max(at - asked[0] - number / 100 for number, at in enumerate(asked))
+    assert late > 0.9
+    assert used["lag"]["p99"] == pytest.approx(late, rel=0.1)
     assert used["lag"]["p50"] < used["lag"]["p99"] / 2
-    assert since_due(spec, used, tmp_path) == pytest.approx(gap, rel=0.1)
+    assert since_due(spec, used, tmp_path) == pytest.approx(late, rel=0.1)
     doc = result(spec, used, stdout, log, delay=1)
     assert doc["lag"] == used["lag"]
     assert "late" in doc["generator_limited"]
