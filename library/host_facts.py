@@ -127,18 +127,23 @@ DHCP = {68, 546}  # its client's, which the firewall lets through
 LENT = 32768  # the kernel's lowest port for whoever wants any
 
 
-def listening():
-    """Return (socket inode, port, whether other hosts may reach it) of all listening TCP sockets."""
+def sockets(protocol, state):
+    """Return (inode, port, whether other hosts may reach it) of all tcp or udp sockets in a state of the kernel's."""
     found = []
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+    for table in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
         if not Path(table).exists():
             continue
         for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
             fields = line.split()
-            if fields[3] == "0A":
+            if fields[3] == state:
                 address, port = fields[1].rsplit(":", 1)
                 found.append((fields[9], int(port, 16), not LOOPBACK.match(address)))
     return found
+
+
+def listening():
+    """Return (socket inode, port, whether other hosts may reach it) of all listening TCP sockets."""
+    return sockets("tcp", "0A")
 
 
 def held():
@@ -152,17 +157,10 @@ def held():
 
 def exposed_udp():
     """Return the UDP ports other hosts reach; of those that are lent to programs, the kernel's own: a tunnel's."""
-    found = {}
-    for table in ("/proc/net/udp", "/proc/net/udp6"):
-        if not Path(table).exists():
-            continue
-        for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
-            fields = line.split()
-            address, port = fields[1].rsplit(":", 1)
-            if fields[3] == "07" and not LOOPBACK.match(address) and int(port, 16) not in DHCP:
-                found[fields[9]] = int(port, 16)
-    programs = held() if any(port >= LENT for port in found.values()) else ()
-    return sorted({port for inode, port in found.items() if port < LENT or inode not in programs})
+    reached = [(inode, port) for inode, port, exposed in sockets("udp", "07") if exposed]
+    programs = held() if any(port >= LENT for _, port in reached) else ()
+    kept = {port for inode, port in reached if port < LENT or inode not in programs}
+    return sorted(kept - DHCP)
 
 
 def addresses():

@@ -88,13 +88,8 @@ def pack(archive, directory, names):
     with tarfile.open(partial, mode="w:gz", compresslevel=1) as tar:
         for folder in folders(names.values()):  # else a host's umask would say who may enter them
             entry = tarfile.TarInfo(folder)
-            entry.type, entry.mode, entry.uname, entry.gname = (
-                tarfile.DIRTYPE,
-                0o755,
-                "root",
-                "root",
-            )
-            tar.addfile(entry)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(unowned(entry))
         for name, called in names.items():
             tar.add(directory / name, arcname=called, recursive=False, filter=unowned)
     partial.replace(archive)
