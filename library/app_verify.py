@@ -43,6 +43,7 @@ options:
   delay: {description: Seconds each of those requests waits, type: float, default: 1.0}
   declared: {description: "Digest of what it is made of besides; empty if not known", type: str, default: ""}
   again: {description: Whether to ask also what has passed, type: bool, default: false}
+  hidden: {description: What no message may show, for the journal may hold it, type: list, elements: str, default: []}
   passed: {description: Directory where it is noted what has passed, type: path, default: /run/greenrack}
 """
 
@@ -69,6 +70,7 @@ ARGUMENTS = {
     "delay": {"type": "float", "default": 1.0},
     "declared": {"type": "str", "default": ""},
     "again": {"type": "bool", "default": False},
+    "hidden": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "passed": {"type": "path", "default": "/run/greenrack"},
 }
 
@@ -263,7 +265,7 @@ def same(p):
 def this_start(p):
     """Return what identifies this start of the unit, and what it is declared to be."""
     shown = run(["systemctl", "show", "--property=InvocationID", p["unit"]])
-    return shown + json.dumps({**p, "again": None}, sort_keys=True)
+    return shown + json.dumps({**p, "again": None, "hidden": None}, sort_keys=True)
 
 
 def verify_once(p):

@@ -40,6 +40,7 @@ options:
     elements: path
     default: []
   check: {description: Command that must succeed before a restart or reload, type: list, elements: str, default: []}
+  hidden: {description: What no message may show, for the journal may hold it, type: list, elements: str, default: []}
   answers:
     description: Where it must answer 2xx itself, so that no proxy's answer is taken for its own.
     type: dict
@@ -66,6 +67,7 @@ ARGUMENTS = {
         "default": [],
     },
     "reads": {"type": "list", "elements": "path", "default": []},
+    "hidden": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "check": {"type": "list", "elements": "str", "default": []},
     "answers": {
         "type": "dict",

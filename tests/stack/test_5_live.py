@@ -99,6 +99,11 @@ def test_release_and_the_way_back(single, clients, app_copy):
 SERVED = "import os, threading\nif 'GREENRACK_MODE' in os.environ:\n    "
 BAD = {
     "import error": ("import module_nobody_has\n", "", "No module named 'module_nobody_has'"),
+    "import error that tells a password": (
+        "import os\nraise RuntimeError(os.environ['DATABASE_URL'])\n",
+        "",
+        "RuntimeError: postgresql://demo:********@",
+    ),
     "hang on import": ("import time\ntime.sleep(1000)\n", "", "It took longer than 5 s"),
     "crash after five seconds": (
         f"{SERVED}threading.Timer(5, os._exit, [1]).start()\n",
@@ -106,7 +111,7 @@ BAD = {
         "uwsgi_gevent is not what runs",
     ),
     "end under systemd": (
-        f"{SERVED}raise SystemExit('not under systemd')\n",
+        f"{SERVED}raise SystemExit('not under systemd: ' + os.environ['DATABASE_URL'])\n",
         "",
         "did not answer GET /healthz with 2xx",
     ),
@@ -130,7 +135,7 @@ def test_bad_release_takes_no_traffic(single, clients, app_copy, fault):
     said = " ".join(run.output.split())
     assert says in said, run.output
     if fault == "end under systemd":
-        assert "not under systemd" in said, "the journal is not shown"
+        assert "not under systemd: postgresql://demo:********@" in said, "the journal is not shown"
         assert f"{served[0]}.service serves as before" in said, said
     assert (single.instance(), _release_of(single)) == served
 
