@@ -54,7 +54,9 @@ _RESULT = {
         "app": [
             {
                 "host": str,
-                **dict.fromkeys(("cpu_seconds", "memory_before", "memory_peak"), _NUMBER),
+                **dict.fromkeys(
+                    ("cpu_seconds", "memory_before", "memory_peak", "yardstick_seconds"), _NUMBER
+                ),
                 **dict.fromkeys(("threads_before", "threads_peak", "listen_overflows"), int),
             }
         ],

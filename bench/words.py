@@ -16,6 +16,7 @@ def in_words(experiment: Experiment, verdict: Verdict | None = None) -> list[str
     if verdict.recommended:
         told += [_throughput(verdict), _cpu(verdict), _not_shown(verdict), _floor(verdict)]
     told += [
+        _speed(experiment),
         _unranked(verdict),
         _releases(experiment),
         _emulated(experiment),
@@ -155,6 +156,15 @@ def _floor(verdict: Verdict) -> str:
         f"Noise floor: {twins}, measured twice, looks up to {told} different from itself; "
         f"smaller differences, or any below {100 * LEAST_DIFFERENCE:.0f} %, are not called differences."
     )
+
+
+def _speed(experiment: Experiment) -> str:
+    """Return how far the processors' speed went up and down, of which the CPU figures are free."""
+    told = [
+        f"{host} took {least:.2f} to {most:.2f} times its usual CPU for the same work"
+        for host, (least, most) in experiment.slowness.items()
+    ]
+    return f"{'; '.join(told)}: CPU is told as at the usual speed." if told else ""
 
 
 def _unranked(verdict: Verdict) -> str:

@@ -106,7 +106,7 @@ def _row(
         rate=_middle(docs, lambda doc: doc["requests_per_second"]),
         p50=latency("p50", docs, pool, load.delay),
         p99=latency("p99", docs, pool, load.delay),
-        cpu=_middle(docs, cpu_ms),
+        cpu=_middle(docs, lambda doc: cpu_ms(doc, experiment.usual)),
         memory=_median(_summed(uses, "memory_peak", 1e6) for uses in app),
         memory_each=_middle(docs, _each),
         threads=max(
