@@ -7,12 +7,11 @@ import hashlib
 import json
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.greenrack_ask import NoAnswer, ask, journal, run, wait_for_answer
+from ansible.module_utils.greenrack_ask import NoAnswer, ask_together, journal, run, wait_for_answer
 
 DOCUMENTATION = r"""
 module: app_verify
@@ -41,6 +40,7 @@ options:
   database_path: {description: "Path that waits in the database too; empty for none", type: str, default: ""}
   database_at_once: {description: Connections to the database one worker may have, type: int, default: 10}
   delay: {description: Seconds each of those requests waits, type: float, default: 1.0}
+  starting: {description: Seconds until it must answer and all workers have begun, type: float, default: 30.0}
   declared: {description: "Digest of what it is made of besides; empty if not known", type: str, default: ""}
   again: {description: Whether to ask also what has passed, type: bool, default: false}
   hidden: {description: What no message may show, for the journal may hold it, type: list, elements: str, default: []}
@@ -68,6 +68,7 @@ ARGUMENTS = {
     "database_path": {"type": "str", "default": ""},
     "database_at_once": {"type": "int", "default": 10},
     "delay": {"type": "float", "default": 1.0},
+    "starting": {"type": "float", "default": 30.0},
     "declared": {"type": "str", "default": ""},
     "again": {"type": "bool", "default": False},
     "hidden": {"type": "list", "elements": "str", "default": [], "no_log": True},
@@ -78,8 +79,6 @@ HTTP_AT_ONCE = 50
 DATABASE_AT_ONCE = 10
 TRIES = 2
 ROUNDS = 10  # more of them are not the processor's
-SETTLING = 30  # seconds: when the first worker answers, others may still be importing
-ANSWERING = 30  # seconds what has passed may take to answer
 STEADY = 6  # seconds since its last worker's import: what crashes soon has crashed by then
 
 
@@ -112,7 +111,7 @@ def reports_of(found, p):
 
 def settled(p):
     """Return the unit's processes, once as many as declared have imported the application."""
-    end = time.monotonic() + SETTLING
+    end = time.monotonic() + p["starting"]
     while True:
         found = processes(p["unit"])
         if len(reports_of(found, p)) >= p["workers"] or time.monotonic() > end:
@@ -176,16 +175,14 @@ def check_reports(reports, p):
 def together(count, path, delay, p):
     """Send `count` requests at once, which wait `delay` seconds; return the seconds until the last was answered 200."""
     path = path.replace("{delay}", str(delay))
-    one = (p["bind"], p["protocol"], path, 30 + 2 * count * delay, p["host"])
-    with ThreadPoolExecutor(count) as pool:
-        start = time.monotonic()
-        asked = [pool.submit(ask, *one) for _ in range(count)]
-        answers = [future.result() for future in asked]
-        took = time.monotonic() - start
-    bad = [(status, text) for status, text in answers if status != 200]
+    limit = 30 + 2 * count * delay
+    took, answers = ask_together(count, p["bind"], p["protocol"], path, limit, p["host"])
+    bad = [text for status, text in answers if status != 200]
     if bad:
         raise Failed(
-            f"{len(bad)} of {count} requests to {path} failed; the first answer was:\n{bad[0][1]}"
+            f"{len(bad)} of {count} requests to {path} failed; the first answer was:\n{bad[0].strip()}\n"
+            "The server runs as declared, so look at what that page waits for: the upstream, and the database. If the "
+            "application has no such page, app_gate_http_path or app_gate_database_path names another, or is empty."
         )
     return took
 
@@ -265,14 +262,16 @@ def same(p):
 def this_start(p):
     """Return what identifies this start of the unit, and what it is declared to be."""
     shown = run(["systemctl", "show", "--property=InvocationID", p["unit"]])
-    return shown + json.dumps({**p, "again": None, "hidden": None}, sort_keys=True)
+    return shown + json.dumps(
+        {**p, "again": None, "hidden": None, "starting": None}, sort_keys=True
+    )
 
 
 def verify_once(p):
     """Run all checks, unless they were passed since the unit was started; return what they found."""
     note, start = Path(p["passed"], p["unit"]), this_start(p)
     if not p["again"] and note.exists() and note.read_text(encoding="utf-8") == start:
-        wait_for_answer(p["bind"], p["protocol"], p["health_path"], ANSWERING, host=p["host"])
+        wait_for_answer(p["bind"], p["protocol"], p["health_path"], p["starting"], host=p["host"])
         return ["it has passed since it was started, and is not asked again"]
     said = verify(p, load=p["again"] or not same(p).exists())
     same(p).parent.mkdir(parents=True, exist_ok=True)
@@ -291,10 +290,8 @@ def main():
     try:
         said = verify_once(module.params)
     except (Failed, NoAnswer, OSError, ValueError) as error:
-        unit = module.params["unit"]
-        module.fail_json(
-            msg=f"{module.params['mode']} is not what runs: {error}\nThe end of its journal:\n{journal(unit)}"
-        )
+        told = f"The end of its journal:\n{journal(module.params['unit'])}"
+        module.fail_json(msg=f"{module.params['mode']} is not what runs: {error}\n{told}")
     module.exit_json(changed=False, said=said)
 
 

@@ -18,14 +18,8 @@ def _in_flight(lab):
     return int(lab.run("api1", "ss -Htn state established 'sport = :8081' | wc -l"))
 
 
-# Two of them without nginx too, which the mode that follows brings back.
-ALONE = ["gunicorn_gevent", "uwsgi_sync"]
-SERVING = [
-    (mode, front)
-    for mode in MODES
-    for front in ("nginx", "nobody")
-    if front == "nginx" or mode in ALONE
-]
+# Without nginx too, which the mode that follows brings back.
+SERVING = [(mode, front) for mode in MODES for front in ("nginx", "nobody")]
 
 
 @pytest.mark.parametrize(("mode", "front"), SERVING)

@@ -129,7 +129,8 @@ def test_bad_release_takes_no_traffic(single, clients, app_copy, fault):
     entry = app_copy / "wsgi_gevent.py"
     entry.write_text(before + entry.read_text() + after)
     served = single.instance(), _release_of(single)
-    soon = ["-e", "app_release_import_timeout=5"] if fault == "hang on import" else []
+    waits = {"hang on import": 5, "health check answering 500": 20}
+    soon = ["-e", f"app_release_import_timeout={waits[fault]}"] if fault in waits else []
     run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}", *soon)
     assert run.code != 0, run.output
     said = " ".join(run.output.split())

@@ -104,9 +104,11 @@ def wait_for(
 
 
 @contextmanager
-def serving(mode: str, protocol: str, bind: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a mode in the tutorial's size until the end of the block; give its main process."""
-    given = deployed(bind, folder, **of_mode(mode, protocol, "tutorial"))
+def serving(
+    mode: str, protocol: str, bind: str, folder: Path, **more: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a mode in the tutorial's size until the end of the block; give its main process. more: variables."""
+    given = deployed(bind, folder, **of_mode(mode, protocol, "tutorial"), **more)
     leave_a_socket(bind)
     unix = bind.startswith("unix:")
     with (folder / "log").open("wb") as log:

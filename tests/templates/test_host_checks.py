@@ -10,12 +10,15 @@ from render import evaluate, of_role
 HERE = {"preflight_listens": True, "preflight_address": "10.0.0.21"}
 
 
-def right(says: str, facts: dict[str, Any], **given: Any) -> bool:
-    """Return the answer to the question whose refusal has these words."""
-    checks = of_role("preflight", "vars")["__preflight_checks"]
+def right(says: str, facts: dict[str, Any] | None, **given: Any) -> bool:
+    """Return the answer to the question whose refusal has these words; without facts, to one that needs no host."""
+    asked = "__preflight_checks" if facts is not None else "__preflight_static_checks"
+    checks = of_role("preflight", "vars")[asked]
     (check,) = [check for check in checks if says in check["says"]]
     expression = check["right"].removeprefix("{{ ").removesuffix(" }}")
-    return evaluate("preflight", expression, **{"ansible_facts": {"greenrack": facts}, **given})
+    return evaluate(
+        "preflight", expression, **{"ansible_facts": {"greenrack": facts or {}}, **given}
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,3 +41,43 @@ def test_root_takes_sudo_to_become_others(sudo: bool, method: str, passes: bool)
 def test_what_others_reach_a_host_at_is_its_own(given: dict[str, Any], passes: bool) -> None:
     facts = {"addresses": ["10.0.0.21", "fd00::21"]}
     assert right("and it has no address but", facts, **{**HERE, **given}) is passes
+
+
+@pytest.mark.parametrize(
+    ("given", "passes"),
+    [
+        ({}, True),
+        ({"proxy": "false"}, True),
+        ({"nginx_tls": "selfsigned", "app_tls": "true"}, True),
+        ({"proxy": "false", "nginx_tls": "selfsigned"}, False),
+        ({"proxy": "false", "app_tls": "true"}, False),
+        ({"proxy": "false", "nginx_tls": "off", "app_tls": "false"}, True),
+    ],
+)
+def test_tls_takes_an_nginx_that_speaks_it(given: dict[str, Any], passes: bool) -> None:
+    assert right("nothing that would speak TLS", None, **given) is passes
+
+
+@pytest.mark.parametrize(
+    ("given", "passes"),
+    [
+        ({}, True),
+        ({"app_database_timeout": 10}, True),
+        ({"app_database_timeout": 11}, False),
+        ({"app_database_timeout": "11", "app_timeout": "40"}, True),
+        ({"app_database_timeout": 11, "nginx_timeout": 44}, True),
+        ({"app_database_timeout": 3, "app_timeout": 1}, False),
+    ],
+)
+def test_nginx_waits_until_a_request_was_told_that_the_database_is_away(
+    given: dict[str, Any], passes: bool
+) -> None:
+    assert right("until it is told that", None, **given) is passes
+
+
+@pytest.mark.parametrize(
+    ("given", "passes"),
+    [({}, True), ({"nginx_timeout": 30}, False), ({"nginx_timeout": 31}, True)],
+)
+def test_nginx_waits_longer_than_the_application(given: dict[str, Any], passes: bool) -> None:
+    assert right("nginx would give up while the", None, **given) is passes

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from render import evaluate, of_role, render
+from render import evaluate, of_role, of_topology, render
 
 SHOP: dict[str, Any] = {
     "pgbouncer_database": "shop",
@@ -144,6 +144,41 @@ def test_connections_that_do_not_fit(
 ) -> None:
     (says,) = refused(workers, pool, **database)
     assert [part for part in parts if part not in says] == [], says
+
+
+@pytest.mark.parametrize(
+    ("hosts", "workers", "chosen", "each"),
+    [
+        (1, 2, {}, 10),
+        (1, 5, {}, 9),
+        (2, 4, {}, 5),
+        (1, 8, {}, 5),
+        (1, 64, {}, 1),  # more than there is, which the budget refuses
+        (1, 8, {"postgresql_max_connections": "200"}, 10),
+        (1, 64, {"pooler": "true"}, 10),
+        (20, 8, {"pooler": "true"}, 6),
+    ],
+)
+def test_a_workers_share_of_the_connections(
+    hosts: int, workers: int, chosen: dict[str, Any], each: int
+) -> None:
+    groups = {"app": [f"app{number}" for number in range(hosts)]}
+    given = {**of_topology(), "groups": groups, "app_server_processes": workers, **chosen}
+    assert int(evaluate("app_server", "app_database_share", **given)) == each
+    if each > 1:
+        pooled = {"pgbouncer_enabled": True} if chosen.get("pooler") else chosen
+        assert refused([workers] * hosts, each, **pooled) == []
+
+
+def test_hosts_with_more_workers_have_smaller_pools() -> None:
+    shares = {"app1": (2, 10), "app2": (16, 2)}
+    hostvars: dict[str, Any] = {
+        name: {"app_server_processes": workers, "app_database_pool": pool}
+        for name, (workers, pool) in shares.items()
+    }
+    given = {"__preflight_app_hosts": list(shares), "hostvars": hostvars}
+    wanted = evaluate("preflight", "__preflight_wanted", preflight_database_pool="10", **given)
+    assert int(wanted) == 2 * 10 + 16 * 2
 
 
 def test_the_budget_knows_the_roles_defaults() -> None:

@@ -6,7 +6,7 @@ import grp
 import http.client
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
         **{"unit": "demo.service", "bind": bind, "protocol": protocol, "mode": mode},
         **{"program": MODES[mode].program, "workers": workers, "slots": workers * each},
         **{"patched": row["entry"] == "patched", "psycogreen": row["entry"] == "patched"},
-        **{"reports": str(folder), "delay": 1.5, "host": "localhost"},
+        **{"reports": str(folder), "delay": 1.5, "host": "localhost", "starting": 30},
         **{"http_path": "/wait?delay={delay}", "database_path": "", "database_at_once": 1},
     }
     monkeypatch.setattr(verify, "HTTP_AT_ONCE", 10)
@@ -101,6 +101,49 @@ def test_a_stop_lets_requests_end(mode: str, protocol: str, bind: str, folder: P
     ((status, answer),) = answers
     assert (status, answer.endswith("says: wait")) == (200, True)
     assert (process.returncode, left) == (0, {})
+
+
+def _ask_on_and_on(link: http.client.HTTPConnection) -> None:
+    """Ask for more on a connection, as soon as there is an answer, until it ends."""
+    with suppress(OSError, http.client.HTTPException):
+        while True:
+            link.request("GET", "/wait?delay=0.1")
+            answer = link.getresponse()
+            answer.read()
+            if answer.getheader("Connection") == "close":
+                return
+
+
+@pytest.mark.parametrize("kind", ["tcp"])
+@pytest.mark.parametrize("mode", sorted({mode for mode, _ in GRACEFUL}))
+def test_a_stop_waits_for_requests_and_not_for_who_may_send_one(
+    mode: str, bind: str, folder: Path
+) -> None:
+    address, port = bind.split(":")
+    # An hour that a request may take is what a stop would wait, if it waited for clients that stay.
+    with ExitStack() as stack:
+        process = stack.enter_context(serving(mode, "http", bind, folder, app_timeout=3600))
+        idle = [http.client.HTTPConnection(address, int(port), timeout=20) for _ in range(6)]
+        for link in idle:
+            stack.enter_context(closing(link))
+            link.request("GET", "/hello")
+            assert link.getresponse().read().endswith(b"hello")
+        busy = stack.enter_context(
+            closing(http.client.HTTPConnection(address, int(port), timeout=20))
+        )
+        busy.request("GET", "/wait?delay=1")
+        while not (folder / "begun").exists():
+            time.sleep(0.02)
+        eager = [threading.Thread(target=_ask_on_and_on, args=[link]) for link in idle[:4]]
+        for one in eager:
+            one.start()
+        process.terminate()
+        answer = busy.getresponse()
+        assert (answer.status, answer.read().endswith(b"wait")) == (200, True)
+        process.wait(timeout=60)
+        for one in eager:
+            one.join()
+        assert group_of(process) == {}
 
 
 @pytest.mark.parametrize("mode", sorted(MODES.keys() - {mode for mode, _ in GRACEFUL}))

@@ -112,6 +112,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     [
         ("waitress", {"app_workers": "4"}, "waitress is one process, and app_workers is 4"),
         ("devserver", {"app_concurrency": "9"}, "takes one request at a time"),
+        ("devserver_threaded", {"app_concurrency": "9"}, "a thread for each request"),
         ("uwsgi_gevent", {"app_concurrency": "1"}, "with a single greenlet a worker"),
         ("uwsgi_gevent", {"app_concurrency": "2"}, ""),
         ("devserver", {"app_workers": "1", "app_concurrency": "1"}, ""),
@@ -121,6 +122,25 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 def test_a_size_a_mode_cannot_have_is_refused(mode, chosen, told) -> None:
     refused = wrong(server=mode, **chosen)
     assert told in refused[0] if told else refused == [], refused
+
+
+@pytest.mark.parametrize(
+    ("kept", "chosen", "type_this"),
+    [
+        ({"proxy": "false", "socket": "tcp"}, {}, "-e proxy=false;"),
+        ({"proxy": "true", "socket": "tcp"}, {"proxy": "false"}, "-e proxy=true;"),
+        ({"proxy": "true", "socket": "tcp"}, {"app_socket": "unix", **NEAR}, "-e socket=tcp;"),
+        ({"proxy": "false", "socket": "tcp"}, {"proxy": False}, None),
+        ({"proxy": "true", "socket": "unix"}, {"app_socket": "unix", **NEAR}, None),
+        ({"proxy": "true"}, {}, None),  # deployed by an earlier version
+        ({}, {"proxy": "false"}, None),  # site.yml keeps nothing
+    ],
+)
+def test_a_release_does_not_change_what_stands_in_front(kept, chosen, type_this) -> None:
+    refused = wrong(server="gunicorn_sync", server_mode_kept=kept, **chosen)
+    assert [f"Type what it was deployed with: {type_this}" in says for says in refused] == (
+        [True] if type_this else []
+    )
 
 
 # What is typed, and the profile, the protocol and psycogreen that come of it where those of KEPT run.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from expected import GIVEN, MODES, SPOKEN
-from render import BINDS, evaluate, of_bind, of_mode, render
+from render import BINDS, evaluate, of_bind, of_mode, of_topology, render
 
 # Seconds a request may take.
 TIMEOUTS = [0.5, 30, 120]
@@ -115,7 +115,7 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
         "GREENRACK_SLOTS": str(workers * each),
         "GREENRACK_VARIANT": "" if profile == "default" else profile,
         "GREENRACK_SWITCHES": f"profile={profile},proxy=true,protocol={MODES[mode].over_tcp[0]},"
-        f"psycogreen={MODES[mode].entry == 'wsgi_gevent:app'}".lower(),
+        f"psycogreen={MODES[mode].entry == 'wsgi_gevent:app'},socket=tcp".lower(),
         "GREENRACK_WAY": "plain",
     }
     service = parsed(unit)["Service"]
@@ -151,3 +151,32 @@ def test_the_slow_api_is_given_time_for_its_longest_delay(longest: float) -> Non
 def test_whatever_it_takes_at_once_may_come_at_once(concurrency: int, queue: int) -> None:
     given = of_mode("uwsgi_gevent") | {"app_concurrency": concurrency}
     assert int(evaluate("app_server", "app_server_backlog", **given)) == queue
+
+
+@pytest.mark.parametrize(
+    ("mode", "chosen", "most"),
+    [
+        *((mode, {}, 1900) for mode in MODES),
+        ("uwsgi_gevent", {"app_workers": "4", "app_concurrency": "50"}, 190),
+        # Which would have cut it below what it takes, where the size is its own.
+        ("gunicorn_sync", {"app_workers": "4", "app_concurrency": "50"}, 0),
+        ("waitress", {"app_concurrency": "100"}, 0),
+    ],
+)
+def test_nginx_sends_a_host_no_more_than_what_must_not_be_filled_takes(
+    mode: str, chosen: dict[str, Any], most: int
+) -> None:
+    facts = {"ansible_facts": {"greenrack": {"cpus": 2}}}
+    assert int(evaluate("app_server", "__app_server_most", **of_mode(mode), **facts, **chosen)) == (
+        most
+    )
+
+
+def test_nginx_sends_every_host_what_the_smallest_takes() -> None:
+    hostvars = {"app1": {"app_server_most": "7600"}, "app2": {"app_server_most": "1900"}}
+    given = {**of_topology(), "groups": {"app": ["app1", "app2"]}, "hostvars": hostvars}
+    assert int(evaluate("nginx", "nginx_max_conns", **given)) == 1900
+    assert (
+        int(evaluate("nginx", "nginx_max_conns", **{**given, "hostvars": {"app1": {}, "app2": {}}}))
+        == 0
+    )

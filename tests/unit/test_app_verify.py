@@ -30,7 +30,13 @@ def declared(**changed: Any) -> dict[str, Any]:
     return {
         **{"unit": "demo.service", "bind": "127.0.0.1:1", "protocol": "http", "host": "localhost"},
         **{"mode": "gunicorn_gevent", "program": "gunicorn", "workers": 2, "slots": 100},
-        **{"patched": True, "psycogreen": True, "reports": "/nowhere", "delay": 1.0},
+        **{
+            "patched": True,
+            "psycogreen": True,
+            "reports": "/nowhere",
+            "delay": 1.0,
+            "starting": 30.0,
+        },
         **{"http_path": "/http?delay={delay}", "database_path": "/database?delay={delay}"},
         **{"passed": "/nowhere", "declared": ""},
         **changed,
@@ -235,8 +241,8 @@ def test_what_has_passed_is_not_asked_again(
         p["bind"] = bind
         assert [len(result(monkeypatch, p)["said"]) for _ in range(2)] == [5, 1]
         assert result(monkeypatch, p)["said"] == once
-    monkeypatch.setattr(verify, "ANSWERING", 1)
-    assert "did not answer GET /healthz with 2xx" in result(monkeypatch, p)["msg"]
+    found = result(monkeypatch, {**p, "starting": 1})
+    assert "did not answer GET /healthz with 2xx" in found["msg"]
     assert result(monkeypatch, {**p, "again": True})["said"] != once
     assert result(monkeypatch, {**p, "slots": 7})["said"] != once
     write(tmp_path, p11={**GOOD, "patched": False})
@@ -279,8 +285,7 @@ def test_workers_that_are_still_importing_are_waited_for(
 
 
 def test_a_failure_ends_with_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "SETTLING", 0)
-    found = result(monkeypatch, write(tmp_path, p11=GOOD))
+    found = result(monkeypatch, {**write(tmp_path, p11=GOOD), "starting": 0})
     assert found["failed"]
     assert found["msg"].startswith("gunicorn_gevent is not what runs: 1 processes of demo.service")
     assert found["msg"].endswith("The end of its journal:\nthe journal says")

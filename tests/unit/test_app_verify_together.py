@@ -53,6 +53,13 @@ def test_a_request_that_fails_is_shown() -> None:
     assert "the application says: /broken" in str(error.value)
 
 
+def test_a_request_that_gets_no_answer_is_told_with_what_to_look_at() -> None:
+    with pytest.raises(verify.Failed, match=r"^4 of 4 requests to /broken failed") as error:
+        together("127.0.0.1:1", http_path="/broken")
+    assert "none: [Errno 111] Connection refused" in str(error.value)
+    assert "look at what that page waits for" in str(error.value)
+
+
 def test_what_has_no_path_is_not_asked() -> None:
     says = "the HTTP client: not asked, for no path is declared"
     assert together("127.0.0.1:1", http_path="") == says

@@ -252,35 +252,6 @@ def test_what_is_dear_is_sampled_less_often(unit, monkeypatch):
     assert sum(share for _, share in watching.PACES.values()) < 0.01
 
 
-def test_yardstick_is_of_when_the_unit_used_cpu(unit, monkeypatch):
-    cpu = unit.group / "cpu.stat"
-    cpu.write_text("usage_usec 0\n")
-    watch = unit.watched()
-    assert watch.used()["yardstick_seconds"] is None
-    took = iter([0.001, 0.002, 0.004, 0.5])
-    clock = iter(value for seconds in took for value in (1.0, 1.0 + seconds))
-    monkeypatch.setattr(watching.time, "thread_time", lambda: next(clock))
-    for used in (1.0, 3.0, 7.0, 7.0):  # 1 s, 2 s, 4 s, and none: a thousand pieces each
-        cpu.write_text(f"usage_usec {used * 1e6:.0f}\n")
-        watch.see_speed()
-    monkeypatch.undo()
-    assert watch.paced / watch.pieces == pytest.approx(7 / 3000)
-    assert watch.used()["yardstick_seconds"] == pytest.approx(7 / 3000)
-    assert unit.watched().used()["yardstick_seconds"] is None
-
-
-def test_yardstick_takes_as_long_as_the_piece_of_work_is(grouped, monkeypatch):
-    found = []
-    for times in (1, 20):
-        monkeypatch.setattr(watching, "PIECE", times * 3000)
-        watch = grouped.watched()
-        for _ in range(5):
-            grouped.does("burn(0.05)")
-            watch.take("speed")
-        found.append(watch.used()["yardstick_seconds"])
-    assert found[1] / found[0] == pytest.approx(20, rel=0.6)
-
-
 def test_it_watches_a_unit_from_one_signal_to_the_other(grouped, tmp_path):
     """As systemd runs it: a unit it is told of, USR1 when the load begins, TERM when it is over."""
     systemctl = tmp_path / "systemctl"
