@@ -10,15 +10,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench.errors import BadInput
+from bench.pace import Pace, pace_of
 from bench.raw import Raw, checked_raw
 from bench.result import check_result
 from bench.shape import check_optional, check_refused, check_session, read_json
 from bench.store import ABOUT, LOG, REFUSED
-from bench.table import cpu_ms, server_of
+from bench.table import server_of
 
 Doc = dict[str, Any]
 DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, RecursionError)
@@ -67,7 +67,10 @@ class Run:
 
 @dataclass
 class Experiment:
-    """A session, in order: cells and loads as planned, what is in no plan after them."""
+    """A session, in order: cells and loads as planned, what is in no plan after them.
+
+    With `as_measured`, its figures of CPU are not free of what the processor was slower at.
+    """
 
     name: str
     session: Doc | None
@@ -77,6 +80,14 @@ class Experiment:
     refused: dict[str, str]
     damaged: list[str]
     runs: dict[tuple[str, str], dict[int, Run]]
+    as_measured: bool = False
+
+    @cached_property
+    def pace(self) -> Pace:
+        """Return how fast the application's processors were."""
+        if self.as_measured:
+            return Pace()
+        return pace_of([run.doc for run in runs.values()] for runs in self.runs.values())
 
     @property
     def plan(self) -> Doc:
@@ -94,27 +105,9 @@ class Experiment:
 
     def figure(self, figure: str, cell: str, load: Load | None) -> dict[int, float]:
         """Return a figure, "rate" or "cpu", of a cell under a load, by round, where it is known."""
-        known = {n: FIGURES[figure](run.doc, self.usual) for n, run in self.of(cell, load).items()}
+        value = FIGURES[figure]
+        known = {n: value(run.doc, self.pace) for n, run in self.of(cell, load).items()}
         return {n: value for n, value in known.items() if value is not None}
-
-    @cached_property
-    def usual(self) -> dict[str, float]:
-        """Return what the same work usually took on each of the application's hosts, in CPU seconds."""
-        return {host: median(took) for host, took in self._yardsticks().items()}
-
-    @property
-    def slowness(self) -> dict[str, tuple[float, float]]:
-        """Return how many times its usual time each host took for the same work, at least and at most."""
-        found = self._yardsticks()
-        return {h: (min(t) / self.usual[h], max(t) / self.usual[h]) for h, t in found.items()}
-
-    def _yardsticks(self) -> dict[str, list[float]]:
-        found: dict[str, list[float]] = {}
-        for run in (run for runs in self.runs.values() for run in runs.values()):
-            for host in run.doc["cell"].get("app") or []:
-                if host.get("host") and host.get("yardstick_seconds"):
-                    found.setdefault(host["host"], []).append(host["yardstick_seconds"])
-        return found
 
     def complete_rounds(self) -> list[int]:
         """Return the rounds that have every result of every cell that was not refused."""
@@ -127,17 +120,18 @@ class Experiment:
         return [n for n in self.rounds if all(n in self.of(cell, load) for cell, load in wanted)]
 
 
-def rate(doc: Doc, _usual: Mapping[str, float]) -> float | None:
+def rate(doc: Doc, _pace: Pace) -> float | None:
     """Return the requests per second; of a search, the highest rate that held."""
     searched = doc["cell"].get("kind") == "search"
     found: float | None = doc.get("best_rate") if searched else doc["requests_per_second"]
     return found
 
 
-FIGURES: dict[str, Callable[[Doc, Mapping[str, float]], float | None]] = {
-    "rate": rate,
-    "cpu": cpu_ms,
-}
+def _cpu(doc: Doc, pace: Pace) -> float | None:
+    return pace.cpu_ms(doc)
+
+
+FIGURES: dict[str, Callable[[Doc, Pace], float | None]] = {"rate": rate, "cpu": _cpu}
 
 
 def read_experiment(session: Path, raw: bool = True) -> Experiment:

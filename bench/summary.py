@@ -17,7 +17,7 @@ _FIGURES: dict[str, tuple[Callable[[Doc], float | None], int]] = {
     "memory": (memory_kb, 0),
 }
 LEGEND = (
-    "median (least to most) of the rounds; cpu: the application's ms a 2xx answer; memory: its KB a "
+    "median (least to most) of the rounds; cpu: the application's ms a 2xx answer, as measured; memory: its KB a "
     "request in flight; - : not known"
 )
 

@@ -1,6 +1,5 @@
 """A session as a text table: a line a result, its notes below it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 _HEAD = "round server workload engine requests failed seconds req/s ceiling %ceiling %steady p50 p95 p99 max cpu memory"
@@ -60,24 +59,16 @@ def server_of(doc: dict[str, Any]) -> str:
     return name or "/".join(filter(None, (doc["cell"]["server"], doc["cell"].get("variant"))))
 
 
-def cpu_ms(doc: dict[str, Any], usual: Mapping[str, float] | None = None) -> float | None:
+def cpu_ms(doc: dict[str, Any]) -> float | None:
     """Return the application's CPU milliseconds a 2xx answer, None without one, or if not watched.
 
-    Nor of a search: what all its tries took is known, and not what the best one did. With what a fixed
-    piece of work usually takes on each host, in CPU seconds, it is what it would have been at that speed.
+    Nor of a search: what all its tries took is known, and not what the best one did.
     """
     hosts, answered = doc["cell"].get("app"), doc["counts"]["succeeded"]
     if not hosts or not answered or doc["cell"].get("kind") == "search":
         return None
-    seconds = sum(host["cpu_seconds"] / _slowness(host, usual or {}) for host in hosts)
-    each: float = 1000 * seconds / answered
+    each: float = 1000 * sum(host["cpu_seconds"] for host in hosts) / answered
     return each
-
-
-def _slowness(host: dict[str, Any], usual: Mapping[str, float]) -> float:
-    """Return how many times its usual time a host took for the same work; 1 where that is not known."""
-    took, usually = host.get("yardstick_seconds"), usual.get(host.get("host") or "")
-    return took / usually if took and usually else 1.0
 
 
 def memory_kb(doc: dict[str, Any]) -> float | None:

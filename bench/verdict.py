@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import fmean, median
 
@@ -62,6 +62,8 @@ class Verdict:
         turned = names.index(one) > names.index(other)
         ratio = self._ratio(other, one, figure) if turned else self._ratio(one, other, figure)
         shown = differs(ratio, self.floors[figure])
+        if shown and figure == "cpu" and self.experiment.pace.share:
+            shown = self._measured_too(*((other, one) if turned else (one, other)), ratio)
         return Comparison(ratio.inverse() if ratio and turned else ratio, shown)
 
     def near(self, one: str, other: str, figure: str) -> bool:
@@ -81,6 +83,17 @@ class Verdict:
         """Return whether a cell is shown to have a higher rate than another."""
         found = self.compare(one, other, "rate")
         return bool(found.shown and found.ratio and found.ratio.estimate > 1)
+
+    def _measured_too(self, one: str, other: str, ratio: Ratio | None) -> bool:
+        """Return whether CPU as measured differs as well, the same way, by more than can be ignored.
+
+        A mode may slow the processor down itself, and that must not make it look cheaper.
+        """
+        raw = replace(self.experiment, as_measured=True)
+        measured = paired_ratio(*(raw.figure("cpu", name, self.load) for name in (one, other)))
+        if measured is None or ratio is None or not beyond(measured, None):
+            return False
+        return (measured.estimate > 1) == (ratio.estimate > 1)
 
     def _ratio(self, one: str, other: str, figure: str) -> Ratio | None:
         of = self.experiment.figure

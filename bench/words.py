@@ -159,12 +159,16 @@ def _floor(verdict: Verdict) -> str:
 
 
 def _speed(experiment: Experiment) -> str:
-    """Return how far the processors' speed went up and down, of which the CPU figures are free."""
+    """Return how far the processors' speed went up and down, and what of it was taken off the figures of CPU."""
+    pace = experiment.pace
     told = [
         f"{host} took {least:.2f} to {most:.2f} times its usual CPU for the same work"
-        for host, (least, most) in experiment.slowness.items()
+        for host, (least, most) in pace.ranges.items()
     ]
-    return f"{'; '.join(told)}: CPU is told as at the usual speed." if told else ""
+    if not told:
+        return ""
+    what = f"{100 * pace.share:.0f} % of that is taken off" if pace.share else "told as measured"
+    return f"Speed: {'; '.join(told)}; CPU a request: {what}."
 
 
 def _unranked(verdict: Verdict) -> str:

@@ -40,6 +40,7 @@ class Row:
     p50: Latency | None = None
     p99: Latency | None = None
     cpu: float | None = None  # ms an answer
+    cores: float | None = None  # that were busy
     memory: float | None = None  # MB at its peak
     memory_each: float | None = None  # KB a request in flight
     threads: float | None = None
@@ -106,7 +107,8 @@ def _row(
         rate=_middle(docs, lambda doc: doc["requests_per_second"]),
         p50=latency("p50", docs, pool, load.delay),
         p99=latency("p99", docs, pool, load.delay),
-        cpu=_middle(docs, lambda doc: cpu_ms(doc, experiment.usual)),
+        cpu=_middle(docs, experiment.pace.cpu_ms),
+        cores=_middle(docs, _cores),
         memory=_median(_summed(uses, "memory_peak", 1e6) for uses in app),
         memory_each=_middle(docs, _each),
         threads=max(
@@ -121,6 +123,11 @@ def _row(
             default=None,
         ),
     )
+
+
+def _cores(doc: Doc) -> float | None:
+    each, rate = cpu_ms(doc), doc["requests_per_second"]
+    return each * rate / 1000 if each and rate else None
 
 
 def latency(name: str, docs: list[Doc], pool: Pool | None, delay: float) -> Latency | None:

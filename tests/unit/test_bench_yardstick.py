@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bench_hosts import script
-from bench_sessions import Mode, about, experiment
+from bench_sessions import Mode, about, experiment, seeded
 
+from bench.compare import compare
+from bench.experiment import Experiment
 from bench.verdict import judge
 from bench.words import in_words
 
@@ -38,6 +41,8 @@ def test_it_is_of_when_the_unit_used_cpu(group: Path, monkeypatch: pytest.Monkey
         watch.see_speed()
     monkeypatch.undo()
     assert watch.used()["yardstick_seconds"] == pytest.approx(7 / 3000)
+    watch.begin()  # what came before, such as a warm-up, does not count
+    assert watch.used()["yardstick_seconds"] is None
     assert watching.Watch(group, os.getpid(), None).used()["yardstick_seconds"] is None
 
 
@@ -56,22 +61,74 @@ def test_it_takes_as_long_as_the_piece_of_work_is(
     assert found[1] / found[0] == pytest.approx(20, rel=0.6)
 
 
-def test_cpu_is_free_of_what_the_processor_was_slower_at() -> None:
-    modes = [Mode("slow", cost=1.1), Mode("fast")]
-    made = experiment(about(modes), modes, noise=0.01, drift=0)
+def slowed(made: Experiment, had: float = 1.0, told: bool = True) -> Experiment:
+    """Return it as on a processor that was up to 1.3 times slower, of which CPU had so much (1: all)."""
     uses = [run.doc["cell"]["app"][0] for runs in made.runs.values() for run in runs.values()]
-    for number, use in enumerate(uses):
-        slowness = 1 + number * 3 % 7 / 10  # 1.0 to 1.6
-        use["cpu_seconds"] *= slowness
-        use["yardstick_seconds"] = 0.00025 * slowness
-    told = "app1 took 0.77 to 1.23 times its usual CPU for the same work: CPU is told as at the usual speed."
-    assert told in in_words(made)
+    rng = seeded("slow")
+    for use in uses:
+        slowness = rng.uniform(1, 1.3)
+        use["cpu_seconds"] *= slowness**had
+        use |= {"yardstick_seconds": 0.00025 * slowness} if told else {}
+    return made
+
+
+def two(cost: float = 1.1, noise: float = 0.01) -> Experiment:
+    modes = [Mode("slow", cost=cost), Mode("fast")]
+    return experiment(about(modes), modes, noise=noise, drift=0)
+
+
+@pytest.mark.parametrize("had", [1.0, 0.6])
+def test_cpu_is_free_of_what_the_processor_was_slower_at(had: float) -> None:
+    made = slowed(two(), had)
     found = judge(made).compare("slow", "fast", "cpu")
     assert found.shown
     assert found.ratio.estimate == pytest.approx(1.1, abs=0.02)
     assert found.ratio.half_width < 0.02
-    for use in uses:
-        del use["yardstick_seconds"]
-    del made.usual
-    assert not any("usual" in sentence for sentence in in_words(made))
-    assert not judge(made).compare("slow", "fast", "cpu").shown
+    assert made.pace.share == pytest.approx(had, abs=0.05)
+    least, most = made.pace.ranges["app1"]
+    assert 0.8 < least < 0.95 < 1.05 < most < 1.2
+    told = f"Speed: app1 took {least:.2f} to {most:.2f} times its usual CPU for the same work; CPU a request: "
+    assert f"{told}{100 * made.pace.share:.0f} % of that is taken off." in in_words(made)
+    floors = [judge(slowed(two(), had, told)).floors["cpu"] for told in (True, False)]
+    assert floors[1] > 2 * floors[0]
+
+
+def test_yardstick_that_says_nothing_of_cpu_changes_nothing() -> None:
+    made = slowed(two(), had=0.0)
+    raw = replace(made, as_measured=True)
+    assert made.pace.share < 0.05
+    floors = [judge(one).floors["cpu"] for one in (made, raw)]
+    assert floors[0] == pytest.approx(floors[1], abs=0.005)
+
+
+def test_one_result_without_a_yardstick_and_all_is_as_measured() -> None:
+    made = slowed(two())
+    runs = next(iter(made.runs.values()))
+    del next(iter(runs.values())).doc["cell"]["app"][0]["yardstick_seconds"]
+    assert made.pace.share == 0
+    assert any("told as measured" in sentence for sentence in in_words(made))
+    assert not any("usual CPU" in sentence for sentence in in_words(two()))
+
+
+def test_mode_that_slows_the_processor_itself_is_not_called_cheaper_for_it() -> None:
+    made = slowed(two(cost=1.0))
+    for (cell, _), runs in made.runs.items():
+        for run in runs.values():
+            if cell == "slow":  # its own doing: what it costs is as it is
+                run.doc["cell"]["app"][0]["yardstick_seconds"] *= 1.08
+    found = judge(made).compare("slow", "fast", "cpu")
+    assert found.ratio.high < 0.97
+    assert not found.shown
+
+
+def test_two_sessions_are_compared_as_measured() -> None:
+    first, second = two(), two()
+    for number, made in enumerate((first, second)):
+        for run in (run for runs in made.runs.values() for run in runs.values()):
+            slowness = 1 + number / 2 + run.doc["cell"]["round"] % 3 / 20
+            use = run.doc["cell"]["app"][0]
+            use["cpu_seconds"] *= slowness
+            use["yardstick_seconds"] = 0.00025 * slowness
+    raw = compare(*(replace(made, as_measured=True) for made in (first, second)))
+    assert compare(first, second) == raw
+    assert "1.4" in raw
