@@ -215,3 +215,22 @@ def test_reboot_in_the_middle_serves_what_was_live_and_goes_on(single, app_copy)
 def test_next_good_release_needs_no_cleaning(single, clients):
     run = single.play("playbooks/release.yml")
     assert run.code == 0, run.output
+
+
+def test_release_leaves_alone_what_stands_in_front(single):
+    served = single.instance()
+    run = single.play("playbooks/release.yml", "-e", "socket=tcp")
+    assert run.code != 0, run.output
+    said = " ".join(run.output.split())
+    assert "deployed with socket=unix" in said, said
+    assert "Type what it was deployed with: -e socket=unix" in said, said
+    assert single.instance() == served
+
+
+def test_uwsgi_is_spoken_to_by_its_own_protocol(single):
+    paths = ["/?delay=0.1", "/db?delay=0.1", "/healthz", "/stats"]
+    for protocol, passes in (("uwsgi", "uwsgi_pass demo-"), ("http", "proxy_pass http://demo-")):
+        run = single.play("site.yml", "-e", "server=uwsgi_gevent", "-e", f"protocol={protocol}")
+        assert run.code == 0, run.output
+        assert passes in single.run("box1", "cat /etc/nginx/demo.ways")
+        assert [single.get(path)[0] for path in paths] == [200] * len(paths)
