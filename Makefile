@@ -19,7 +19,7 @@ demo: setup ## Boot the lab, deploy uwsgi_gevent, load it, show the result
 
 test: setup ## Every check there is
 	@./bin/test-tools
-	$(VENV)/bin/python -m pytest --numprocesses=3
+	$(VENV)/bin/python -m pytest --numprocesses=3 --durations=15
 
 test-quick: setup ## Linters, unit tests and every template, without a lab
 	$(VENV)/bin/python -m pytest --numprocesses=3 tests/unit tests/templates
