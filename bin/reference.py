@@ -114,6 +114,7 @@ def short_names() -> list[str]:
     shipped = [name for name in loaded(f"{SHIPPED}/app.yml") if name not in described()]
     named = set().union(*(names_given(value) for value in [*values, *loaded(TOPOLOGY).values()]))
     known = {*described(), *loaded(TOPOLOGY), *switches(), *loaded(f"{SHIPPED}/secrets.yml")}
+    known |= set(loaded(PREFLIGHT)["__preflight_remembered"])  # a run's own
     others = sorted(name for name in named if name.startswith("app_"))
     return [name for name in dict.fromkeys([*shipped, *others]) if name not in known]
 

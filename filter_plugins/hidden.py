@@ -14,10 +14,12 @@ URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s:/@]*:([^\s/@]+)@", re.IGNOR
 def secrets_in(environment, secrets):
     """Return what must not be shown: the values of secrets, and the passwords of URLs in environment.
 
-    environment, secrets: {NAME: value}, of which the second may be a part of the first. A password is
-    there twice where it is written with percent signs, for an error may tell it either way.
+    environment, secrets: {NAME: value}, of which the second may be a part of the first. What an error
+    may tell in several ways is there in each: with percent signs, with escapes, a line of several alone.
     """
-    found = [str(value) for value in secrets.values() if value not in (None, True, False)]
+    found = []
+    for value in (str(value) for value in secrets.values() if value not in (None, True, False)):
+        found += [value, repr(value)[1:-1], *value.splitlines()]
     for value in [*environment.values(), *secrets.values()]:
         for password in URL_PASSWORD.findall(str(value)):
             found += [password, unquote(password)]

@@ -129,7 +129,7 @@ def test_bad_release_takes_no_traffic(single, clients, app_copy, fault):
     entry = app_copy / "wsgi_gevent.py"
     entry.write_text(before + entry.read_text() + after)
     served = single.instance(), _release_of(single)
-    waits = {"hang on import": 5, "end under systemd": 20, "health check answering 500": 20}
+    waits = {"hang on import": 5, "end under systemd": 30, "health check answering 500": 30}
     soon = ["-e", f"app_release_import_timeout={waits[fault]}"] if fault in waits else []
     run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}", *soon)
     assert run.code != 0, run.output

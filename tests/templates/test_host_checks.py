@@ -67,12 +67,14 @@ def test_tls_takes_an_nginx_that_speaks_it(given: dict[str, Any], passes: bool) 
         ({"app_database_timeout": "11", "app_timeout": "40"}, True),
         ({"app_database_timeout": 11, "nginx_timeout": 44}, True),
         ({"app_database_timeout": 3, "app_timeout": 1}, False),
+        ({"app_database_timeout": 3, "app_timeout": 1, "proxy": "false"}, True),
+        ({"app_database_timeout": 3, "app_timeout": 1, "app_database_pool": 0}, True),
     ],
 )
 def test_nginx_waits_until_a_request_was_told_that_the_database_is_away(
     given: dict[str, Any], passes: bool
 ) -> None:
-    assert right("until it is told that", None, **given) is passes
+    assert right("until it is told that", None, **{"app_database_pool": 10, **given}) is passes
 
 
 @pytest.mark.parametrize(

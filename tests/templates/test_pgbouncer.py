@@ -190,3 +190,11 @@ def test_the_budget_knows_the_roles_defaults() -> None:
         "__preflight_max_clients": "pgbouncer_max_client_conn",
     }.items():
         assert int(evaluate("preflight", name, __preflight_database={})) == known[variable]
+    reserve = of_role("preflight", "defaults")["preflight_database_reserve"]
+    granted = {
+        "false": known["postgresql_max_connections"] - reserve,
+        "true": known["pgbouncer_max_client_conn"],
+    }
+    for pooler, number in granted.items():
+        given = {**of_topology(), "pooler": pooler}
+        assert int(evaluate("app_server", "app_database_granted", **given)) == number

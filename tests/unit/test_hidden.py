@@ -31,6 +31,13 @@ def test_what_is_too_short_hides_nothing(value: object) -> None:
     assert secrets_in({}, {"A": value}) == []
 
 
+def test_secret_of_several_lines_is_hidden_line_by_line_and_with_escapes() -> None:
+    key = "-----BEGIN KEY-----\nMIIa\\b\n-----END KEY-----\n"
+    found = secrets_in({}, {"KEY": key})
+    assert hide("the end: MIIa\\b", found) == "the end: ********"
+    assert "MII" not in hide(f"cannot read {key!r}", found)
+
+
 def test_text_is_told_without_them() -> None:
     told = hide("cannot log in with pa/ss at db\nnor with pa%2Fss", ["pa%2Fss", "pa/ss"])
     assert told == "cannot log in with ******** at db\nnor with ********"
