@@ -32,6 +32,7 @@ options:
   program: {description: What its main process's command line must hold, type: str, required: true}
   workers: {description: Processes that must have imported the application, type: int, required: true}
   slots: {description: Requests it must take at once, type: int, required: true}
+  concurrency: {description: What takes each of them, type: str, choices: [one, threads, greenlets], required: true}
   patched: {description: Whether gevent must have patched it, type: bool, required: true}
   psycogreen: {description: Whether psycopg2 must give way to other greenlets, type: bool, required: true}
   reports: {description: Directory of the workers' reports, type: path, required: true}
@@ -60,6 +61,7 @@ ARGUMENTS = {
     "program": {"type": "str", "required": True},
     "workers": {"type": "int", "required": True},
     "slots": {"type": "int", "required": True},
+    "concurrency": {"type": "str", "choices": ["one", "threads", "greenlets"], "required": True},
     "patched": {"type": "bool", "required": True},
     "psycogreen": {"type": "bool", "required": True},
     "reports": {"type": "path", "required": True},
@@ -143,9 +145,24 @@ def check_workers(found, p):
     return reports
 
 
+def check_serves(pid, kind, number, p):
+    """Raise Failed unless a worker takes requests as declared, and as many at once."""
+    declared = p["slots"] // p["workers"]
+    if kind != p["concurrency"] or number not in (None, declared):
+        words = {"one": "one after the other", "threads": "in threads", "greenlets": "in greenlets"}
+        raise Failed(
+            f"process {pid} takes {number or 'its'} requests at once {words.get(kind, f'as {kind} does')}, and "
+            f"{declared} {words[p['concurrency']]} are declared: something overrules {p['mode']}'s configuration. "
+            "Look for GUNICORN_CMD_ARGS, UWSGI_... and the like in app_env, and for a file or a drop-in that "
+            f"somebody changed by hand: systemctl cat {p['unit']}"
+        )
+
+
 def check_reports(reports, p):
-    """Raise Failed unless every worker is patched, or not, as declared."""
+    """Raise Failed unless every worker is patched, or not, and takes requests, as declared."""
     for pid, report in reports.items():
+        if report.get("serves"):  # one that an earlier version has started says nothing of it
+            check_serves(pid, *report["serves"], p)
         if report["patched"] != p["patched"]:
             raise Failed(
                 f"gevent has patched nothing in process {pid}, so every wait stops all of its requests. Patch in "

@@ -80,6 +80,21 @@ def test_gate_finds_a_patch_that_came_late_and_one_that_never_came(deployed, app
     assert "gevent has patched nothing" in found.output, found.output
 
 
+def test_gate_finds_what_overrules_the_configuration(deployed):
+    switch(deployed, "server=gunicorn_gevent")
+    name = deployed.instance()
+    folder = f"/etc/systemd/system/{name}.service.d"
+    fewer = "[Service]\\nEnvironment=GUNICORN_CMD_ARGS=--worker-connections=13\\n"
+    deployed.run("app1", f"mkdir {folder} && printf '{fewer}' > {folder}/by-hand.conf")
+    deployed.run("app1", f"systemctl daemon-reload && systemctl restart {name}")
+    found = deployed.play("playbooks/verify.yml")
+    deployed.run("app1", f"rm -r {folder} && systemctl daemon-reload")
+    assert found.code != 0, found.output
+    said = " ".join(found.output.split())
+    assert "takes 13 requests at once in greenlets, and 1000 in greenlets are declared" in said
+    assert f"systemctl cat {name}.service" in said
+
+
 def test_gate_finds_one_thread_where_many_are_declared(deployed):
     # Few, for they will be served one after the other; by one worker, for of two, one may get most of them.
     few = ["app_workers=1", "app_concurrency=8"]
@@ -88,6 +103,11 @@ def test_gate_finds_one_thread_where_many_are_declared(deployed):
     name = deployed.instance()
     single = f"sed -i 's/^threads = .*/threads = 1/' /etc/{name}.gunicorn.conf.py"
     deployed.run("app1", f"{single} && systemctl restart {name}")
+    found = deployed.play(*verify)
+    assert "takes 1 requests at once in threads, and 8 in threads" in " ".join(found.output.split())
+    # One that says it has them is measured, and found out.
+    lie = f"sed -i 's/threads {{worker.cfg.threads}}/threads 8/' /etc/{name}.gunicorn.conf.py"
+    deployed.run("app1", f"{lie} && systemctl restart {name}")
     found = deployed.play(*verify)
     assert found.code != 0, found.output
     assert "8 requests of 1 s at once took" in found.output, found.output

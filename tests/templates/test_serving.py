@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import http.client
+import json
 import threading
 import time
 from contextlib import ExitStack, closing, suppress
@@ -39,7 +40,13 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
         **{"unit": "demo.service", "bind": bind, "protocol": protocol, "mode": mode},
         **{"program": MODES[mode].program, "workers": workers, "slots": workers * each},
         **{"patched": row["entry"] == "patched", "psycogreen": row["entry"] == "patched"},
-        **{"reports": str(folder), "delay": 1.5, "host": "localhost", "starting": 30},
+        **{
+            "concurrency": row["concurrency"],
+            "reports": str(folder),
+            "delay": 1.5,
+            "host": "localhost",
+            "starting": 30,
+        },
         **{"http_path": "/wait?delay={delay}", "database_path": "", "database_at_once": 1},
     }
     monkeypatch.setattr(verify, "HTTP_AT_ONCE", 10)
@@ -49,10 +56,43 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
         assert (status, answer.endswith("says: hello")) == (200, True)
         monkeypatch.setattr(verify, "processes", lambda _unit: group_of(process))
         program, reports, waits, _database, steady = verify.verify(declared)
+        for report in folder.glob("*.report"):
+            said = json.loads(report.read_text())["serves"]
+            assert said == [row["concurrency"], None if row["program"] == "flask" else each]
     assert program == f"its main process is {MODES[mode].program}"
     assert f"{workers} workers, " in reports
     assert f"{min(10, workers * each)} requests of 1.5 s at once" in waits
     assert steady == "none of its processes has ended by itself"
+
+
+@pytest.mark.parametrize("kind", ["tcp"])
+@pytest.mark.parametrize(
+    ("mode", "name", "value", "said"),
+    [
+        ("gunicorn_sync", "GUNICORN_CMD_ARGS", "--threads 13", ["threads", 13]),
+        (
+            "gunicorn_sync",
+            "GUNICORN_CMD_ARGS",
+            "--worker-class sync --threads 1",
+            ["SyncWorker", 1],
+        ),
+        ("gunicorn_gevent", "GUNICORN_CMD_ARGS", "--worker-connections 13", ["greenlets", 13]),
+        ("gunicorn_gevent", "GUNICORN_CMD_ARGS", "--worker-class gthread", ["threads", 1]),
+    ],
+)
+def test_it_reports_what_overrules_its_configuration(
+    mode: str,
+    name: str,
+    value: str,
+    said: list[Any],
+    bind: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(name, value)  # as app_env does
+    with serving(mode, "http", bind, folder):
+        reports = [json.loads(path.read_text()) for path in folder.glob("*.report")]
+    assert [report["serves"] for report in reports] == [said] * MODES[mode].sizes["tutorial"][0]
 
 
 @pytest.mark.parametrize("kind", ["tcp"])

@@ -30,6 +30,7 @@ def declared(**changed: Any) -> dict[str, Any]:
     return {
         **{"unit": "demo.service", "bind": "127.0.0.1:1", "protocol": "http", "host": "localhost"},
         **{"mode": "gunicorn_gevent", "program": "gunicorn", "workers": 2, "slots": 100},
+        **{"concurrency": "greenlets"},
         **{
             "patched": True,
             "psycogreen": True,
@@ -154,6 +155,38 @@ def test_a_worker_that_is_not_what_is_declared(
         verify.check_reports({11: right, 12: {**GOOD, **report}}, p)
     assert cause in str(error.value)
     assert cure in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("serves", "changed"),
+    [
+        (["greenlets", 50], {}),
+        (["threads", None], {"concurrency": "threads"}),
+        (["one", None], {"concurrency": "one", "slots": 2}),
+        (None, {}),
+    ],
+)
+def test_a_worker_that_takes_requests_as_declared(serves: Any, changed: dict[str, Any]) -> None:
+    assert verify.check_reports({11: {**GOOD, "serves": serves}}, declared(**changed))
+
+
+@pytest.mark.parametrize(
+    ("serves", "says"),
+    [
+        (
+            ["greenlets", 13],
+            "process 11 takes 13 requests at once in greenlets, and 50 in greenlets",
+        ),
+        (["threads", 50], "process 11 takes 50 requests at once in threads, and 50 in greenlets"),
+        (["one", None], "process 11 takes its requests at once one after the other, and 50 in"),
+        (["SyncWorker", 1], "process 11 takes 1 requests at once as SyncWorker does, and 50 in"),
+    ],
+)
+def test_a_worker_that_takes_requests_otherwise(serves: list[Any], says: str) -> None:
+    with pytest.raises(verify.Failed) as error:
+        verify.check_reports({11: {**GOOD, "serves": serves}}, declared())
+    assert says in str(error.value)
+    assert "GUNICORN_CMD_ARGS" in str(error.value)
 
 
 @contextmanager

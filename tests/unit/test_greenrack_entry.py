@@ -57,7 +57,7 @@ def reported(folder: Path, text: str) -> dict[str, Any]:
 
 def test_a_plain_entry(tmp_path: Path) -> None:
     report = reported(tmp_path, "")
-    assert report == {"patched": False, "tls": "ok", "wait_callback": False}
+    assert report == {"patched": False, "tls": "ok", "wait_callback": False, "serves": None}
 
 
 def test_a_plain_entry_with_an_http_client(tmp_path: Path) -> None:
@@ -66,23 +66,33 @@ def test_a_plain_entry_with_an_http_client(tmp_path: Path) -> None:
 
 def test_a_patched_entry(tmp_path: Path) -> None:
     report = reported(tmp_path, PATCH + GREEN + "import requests\n")
-    assert report == {"patched": True, "tls": "ok", "wait_callback": True}
+    assert report == {"patched": True, "tls": "ok", "wait_callback": True, "serves": None}
 
 
 def test_a_patched_entry_without_psycogreen(tmp_path: Path) -> None:
     report = reported(tmp_path, PATCH)
-    assert report == {"patched": True, "tls": "ok", "wait_callback": False}
+    assert report == {"patched": True, "tls": "ok", "wait_callback": False, "serves": None}
 
 
 @pytest.mark.parametrize("before", ["import ssl, urllib3", "import urllib3", "import requests"])
 def test_an_entry_that_patches_late(before: str, tmp_path: Path) -> None:
     report = reported(tmp_path, f"{before}\n{PATCH}{GREEN}")
-    assert report == {"patched": True, "tls": "RecursionError", "wait_callback": True}
+    assert report == {
+        "patched": True,
+        "tls": "RecursionError",
+        "wait_callback": True,
+        "serves": None,
+    }
 
 
 def test_an_application_without_psycopg2(tmp_path: Path) -> None:
     (tmp_path / "psycopg2.py").write_text("raise ImportError('there is none')\n")
-    assert reported(tmp_path, "") == {"patched": False, "tls": "ok", "wait_callback": None}
+    assert reported(tmp_path, "") == {
+        "patched": False,
+        "tls": "ok",
+        "wait_callback": None,
+        "serves": None,
+    }
 
 
 def test_nothing_that_matters_comes_before_the_entry(tmp_path: Path) -> None:
@@ -110,7 +120,17 @@ def test_what_an_entry_does_not_patch_is_patched_before_it(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     (report,) = (tmp_path / "run").iterdir()
     found = json.loads(report.read_text())
-    assert found == {"patched": True, "tls": "ok", "wait_callback": True}
+    assert found == {"patched": True, "tls": "ok", "wait_callback": True, "serves": None}
+
+
+def test_what_the_server_says_of_itself(tmp_path: Path) -> None:
+    text = "import os; os.environ['GREENRACK_SERVES'] = 'threads 50'\n"
+    assert reported(tmp_path, text)["serves"] == ["threads", 50]
+
+
+def test_an_application_with_a_module_of_the_servers_name(tmp_path: Path) -> None:
+    (tmp_path / "uwsgi.py").write_text("")
+    assert reported(tmp_path, "import uwsgi\n")["serves"] is None
 
 
 def test_a_factory_is_called(tmp_path: Path) -> None:

@@ -51,6 +51,21 @@ def _waits():
     return get_wait_callback() is not None
 
 
+def _serves():
+    """Return how the server has this process take requests, and how many at once, as it says itself.
+
+    None of a server that says nothing, and none of a number where as many are taken as come.
+    """
+    uwsgi = sys.modules.get("uwsgi")  # not imported: an application may have a module of that name
+    if hasattr(uwsgi, "cores"):
+        return ["greenlets" if uwsgi.loop == b"gevent" else "threads", uwsgi.cores]
+    for word, kind in (("--without-threads", "one"), ("--with-threads", "threads")):
+        if word in sys.argv:  # flask's
+            return [kind, None]
+    kind, _, number = os.environ.get("GREENRACK_SERVES", "").partition(" ")
+    return [kind, int(number)] if kind else None
+
+
 def _report():
     import json
     import socket
@@ -60,6 +75,7 @@ def _report():
         "patched": socket.socket.__module__.startswith("gevent"),
         "tls": _tls(),
         "wait_callback": _waits(),
+        "serves": _serves(),
     }
     path = Path(os.environ["RUNTIME_DIRECTORY"], f"{os.getpid()}.report")
     partial = path.with_suffix(".partial")
