@@ -11,14 +11,14 @@ from statistics import median
 from typing import Any
 
 from bench.errors import BadInput
-from bench.experiment import FIGURES, Doc, Experiment, Load
+from bench.experiment import FIGURES, Experiment, Load
+from bench.hosts import differences, fingerprint, versions
 from bench.stats import Ratio, differs, threshold, unpaired_ratio
 from bench.table import aligned
 from bench.verdict import Verdict, judge
 from bench.words import times
 
 _MOST = 6  # differences of the hosts that are told
-_PASSING = ("clock",)  # what a fingerprint says of the moment, not of the host
 # What has to be the same for a load to be the same, by its kind.
 _SAME = {
     "closed": ("requests", "concurrency", "delay", "path"),
@@ -69,7 +69,7 @@ def compare(first: Experiment, second: Experiment) -> str:
             "so each figure is taken as a ratio to its own session's control (cell.control), and a rate "
             "that the delay limits, which no faster host raises, looks worse on the faster one"
         )
-    lines += _controllers(first, second)
+    lines += _besides(first, second)
     return "\n".join(lines)
 
 
@@ -95,35 +95,11 @@ def _same_load(one: Load, other: Load) -> bool:
 
 def _unlike(first: Experiment, second: Experiment) -> list[str]:
     """Return in what the two sessions' hosts differ; empty when they are the same."""
-    one, other = (_fingerprint(experiment, "hosts") for experiment in (first, second))
+    one, other = (fingerprint(experiment.session, "hosts") for experiment in (first, second))
     for experiment, found in ((first, one), (second, other)):
         if not found:
             return [f"{experiment.name} has no fingerprint of its hosts"]
-    return _differences(one, other)
-
-
-def _fingerprint(experiment: Experiment, part: str) -> Doc:
-    found = ((experiment.session or {}).get("fingerprint") or {}).get(part) or {}
-    return {
-        name: {key: value[key] for key in value if key not in _PASSING}
-        if isinstance(value, dict)
-        else value
-        for name, value in found.items()
-    }
-
-
-def _differences(one: Any, other: Any, where: str = "") -> list[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = [*one, *(key for key in other if key not in one)]
-        inner = [
-            _differences(one.get(key), other.get(key), f"{where}.{key}".lstrip(".")) for key in keys
-        ]
-        return [line for lines in inner for line in lines]
-    return [] if one == other else [f"{where}: {_short(one)} and {_short(other)}"]
-
-
-def _short(value: Any) -> str:
-    return "none" if value is None else str(value)[:60]
+    return differences(one, other)
 
 
 def _need_control(
@@ -204,6 +180,15 @@ def _unranked(
     return list(found.values())
 
 
-def _controllers(first: Experiment, second: Experiment) -> list[str]:
-    found = _differences(_fingerprint(first, "controller"), _fingerprint(second, "controller"))
-    return [f"what differs besides: controller's {line}" for line in found[:_MOST]]
+def _besides(first: Experiment, second: Experiment) -> list[str]:
+    """Return in what they differ besides: what they were measured by, and what they were made of."""
+    pairs = {
+        "controller": [fingerprint(e.session, "controller") for e in (first, second)],
+        "application": [versions(e) for e in (first, second)],
+    }
+    return [
+        f"what differs besides: {whose}'s {line}"
+        for whose, (one, other) in pairs.items()
+        if whose == "controller" or (one and other)  # sessions of before know no versions
+        for line in differences(one, other)[:_MOST]
+    ]

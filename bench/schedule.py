@@ -17,6 +17,7 @@ from typing import Any
 from bench.cell import cell_name
 from bench.errors import BadInput
 from bench.experiment import Doc, read_experiment
+from bench.hosts import fingerprint, moved
 from bench.store import ABOUT, LOG, REFUSED, publish
 from bench.verdict import tight_enough
 
@@ -26,8 +27,9 @@ SCHEMA = 3
 def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
     """Write down what is going to be measured; return False where this session has begun already.
 
-    `about` has command, before and fingerprint. Raises BadInput where it has begun with another plan or
-    other options. What an interrupted recording has left there is removed: it will be measured again.
+    `about` has command, before and fingerprint. Raises BadInput where it has begun with another plan, other
+    options, or on hosts that are not the same any more. What an interrupted recording has left there is
+    removed: it will be measured again.
     """
     path = session / ABOUT
     if path.exists():
@@ -45,6 +47,13 @@ def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
                 f"{session} was begun with other options: {told['command']}",
                 "the same, to go on with it, or a new session",
                 f"{told['command']} -e bench_session={session.name}",
+            )
+        differing = moved(*(fingerprint(one, "hosts") for one in (told, about)))
+        if differing:
+            raise BadInput(
+                f"{session} was begun on hosts that were otherwise: {'; '.join(differing[:6])}",
+                "a new session, for rounds of the two would not be comparable",
+                f"the same without bench_session; what is there: python -m bench report {session}",
             )
         for left in [*session.glob(".*.tmp"), *session.glob(f"*{LOG}")]:
             if not Path(f"{str(left).removesuffix(LOG)}.json").exists():

@@ -54,6 +54,7 @@ _RESULT = {
         "app": [
             {
                 "host": str,
+                "versions": dict,
                 **dict.fromkeys(
                     ("cpu_seconds", "memory_before", "memory_peak", "yardstick_seconds"), _NUMBER
                 ),

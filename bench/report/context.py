@@ -3,6 +3,7 @@
 from typing import Any
 
 from bench.experiment import FIGURES, Experiment, Load, Run
+from bench.hosts import versions
 from bench.report import charts, panels, tables
 from bench.report.pool import Pool, completions, pool
 from bench.report.svg import nice
@@ -35,6 +36,7 @@ def context(experiment: Experiment) -> dict[str, Any]:
         | experiment.plan,
         "session": dict.fromkeys(("started", "command", "before", "fingerprint"))
         | (experiment.session or {}),
+        "versions": versions(experiment),
         "title": experiment.plan.get("title") or f"Load test {experiment.name}",
         "verdict": verdict,
         "words": in_words(experiment, verdict),

@@ -107,7 +107,12 @@ def described(cell, load, number, mode, cost):
         **{"kind": load["kind"], "rate": load.get("rate"), "seconds": load.get("seconds")},
         "app": [
             {"host": "app1", "cpu_seconds": cost * requests / 1000}
-            | {"memory_before": 90_000_000, "memory_peak": 150_000_000, "threads_peak": 12}
+            | {
+                "memory_before": 90_000_000,
+                "memory_peak": 150_000_000,
+                "threads_peak": 12,
+                "versions": {"gevent": "25.9.1", "flask": "3.1.2"},
+            }
         ],
         "generators": [{"host": "load1", "cpu_seconds": 0.4, "seconds": 10.4, "busy": 0.4}],
         **{"database_connections": 12, "served": None, "control": 21_000.0, "facts": {}},

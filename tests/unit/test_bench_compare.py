@@ -102,6 +102,16 @@ def test_what_differs_besides_the_hosts_is_told_and_hinders_nothing():
     assert "control (cell.control)" not in text
 
 
+def test_what_the_application_was_made_of_is_told():
+    other = made()
+    for runs in other.runs.values():
+        for run in runs.values():
+            run.doc["cell"]["app"][0]["versions"] = {"gevent": "26.1.0", "flask": "3.1.2"}
+    text = compare(made(), other)
+    assert "what differs besides: application's gevent: 25.9.1 and 26.1.0" in text
+    assert "flask" not in text
+
+
 def test_loads_that_are_the_same_only_in_name_are_left_out():
     other = about(MODES, [CLOSED | {"concurrency": 100}])
     with pytest.raises(BadInput, match="no cell with a result of the same load"):

@@ -90,6 +90,16 @@ def test_every_chart_says_what_is_to_be_seen(session):
         assert "".join(figure.find("figcaption").itertext()).strip()
 
 
+def test_what_the_application_was_made_of_stands_beside_the_hosts(session):
+    cards = {
+        card.find("h3").text: card
+        for card in tree(page(session)).iter("div")
+        if card.find("h3") is not None
+    }
+    told = [line.text for line in cards["application"].iter() if line.tag in ("dt", "dd")]
+    assert told == ["flask", "3.1.2", "gevent", "25.9.1"]
+
+
 def test_the_same_session_gives_the_same_report(session, tmp_path):
     first = [path.read_bytes() for path in write_report(session, read_experiment(session))]
     again = [path.read_bytes() for path in write_report(session, read_experiment(session))]
@@ -163,6 +173,7 @@ def test_every_text_is_escaped(tmp_path):
 
         def evil(doc):
             doc["cell"] |= {"name": EVIL, "command": EVIL}
+            doc["cell"]["app"][0]["versions"] = {EVIL: EVIL}
             doc["flags"].append(f"{EVIL} | [x](http://elsewhere) ![y](http://elsewhere/z.png)")
 
         edit(path, evil)

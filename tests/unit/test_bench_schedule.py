@@ -140,3 +140,38 @@ def test_the_time_left_is_told_once_it_is_known(session):
 def test_a_session_without_a_plan_has_no_steps(tmp_path):
     with pytest.raises(BadInput, match=r"session.json"):
         schedule.upcoming(tmp_path)
+
+
+def on(**changed):
+    host = {"cpu": "Xeon", "cores": 2, "memory": 8_000_000_000, "kernel": "6.1.0-1", "clock": True}
+    host |= {"sysctls": {"net.core.somaxconn": "4096"}, "packages": {"nginx": "1.22"}}
+    return ABOUT | {"fingerprint": {"controller": {}, "hosts": {"app1": host | changed}}}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"clock": False},
+        {"memory": 8_000_004_096},
+        {"sysctls": {"net.core.somaxconn": "16000"}},
+        {"packages": {"nginx": "1.22", "pgbouncer": "1.18"}},
+    ],
+)
+def test_a_session_goes_on_on_hosts_that_a_cell_or_a_boot_has_changed(tmp_path, plan, changed):
+    assert schedule.begin(tmp_path / "s", plan, on()) is True
+    assert schedule.begin(tmp_path / "s", plan, on(**changed)) is False
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"kernel": "6.1.0-2"}, r"app1\.kernel: 6\.1\.0-1 and 6\.1\.0-2"),
+        ({"packages": {"nginx": "1.26"}}, r"app1\.packages\.nginx: 1\.22 and 1\.26"),
+        ({"cores": 4}, r"app1\.cores: 2 and 4"),
+    ],
+)
+def test_a_session_does_not_go_on_on_hosts_that_are_others(tmp_path, plan, changed, says):
+    schedule.begin(tmp_path / "s", plan, on())
+    with pytest.raises(BadInput, match=says):
+        schedule.begin(tmp_path / "s", plan, on(**changed))

@@ -43,9 +43,10 @@ def result(spec, used, stdout, log, **more):
     return build_result(cell | more, stdout, log, used["lag"])
 
 
-def since_due(spec, used, outdir):
+def since_due(spec, outdir):
     """Return the p99 of the wait since each request was due, as a search judges by it."""
-    return load.judged(*load.told(outdir), spec, spec["rate"], used["syn_resent"])[1]
+    # None asked for again: that is counted of the whole machine, on which other tests lose connections.
+    return load.judged(*load.told(outdir), spec, spec["rate"], 0)[1]
 
 
 def test_a_stall_shows_in_the_tail_of_an_open_load(tmp_path):
@@ -66,7 +67,7 @@ def test_a_stall_shows_in_the_tail_of_an_open_load(tmp_path):
         spec = an_open(400, 3, server.url)
         used, stdout, log = put(spec, tmp_path)
     expected = stalled[0] - 0.03
-    assert since_due(spec, used, tmp_path) == pytest.approx(expected, rel=0.05)
+    assert since_due(spec, tmp_path) == pytest.approx(expected, rel=0.05)
     doc = result(spec, used, stdout, log)
     assert doc["counts"]["failed"] == 0
     assert doc["latency"]["p99"] == pytest.approx(expected, rel=0.05)
@@ -126,7 +127,7 @@ def test_a_generator_that_was_not_let_run_is_told_by_its_lag(tmp_path):
     assert late > 0.9
     assert used["lag"]["p99"] == pytest.approx(late, rel=0.1)
     assert used["lag"]["p50"] < used["lag"]["p99"] / 2
-    assert since_due(spec, used, tmp_path) == pytest.approx(late, rel=0.1)
+    assert since_due(spec, tmp_path) == pytest.approx(late, rel=0.1)
     doc = result(spec, used, stdout, log, delay=1)
     assert doc["lag"] == used["lag"]
     assert "late" in doc["generator_limited"]

@@ -278,6 +278,7 @@ def test_it_watches_a_unit_from_one_signal_to_the_other(grouped, tmp_path):
     assert used["host"] == socket.gethostname()
     assert used["memory_peak"] - used["memory_before"] == pytest.approx(20e6, rel=0.3)
     assert used["watch_cpu_seconds"] > 0
+    assert used["versions"]["pytest"] == pytest.__version__
 
 
 def status(pid: int, key: str) -> str:

@@ -1,0 +1,69 @@
+"""What a session was measured on: the fingerprint of its hosts, and what the application was made of."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bench.experiment import Doc, Experiment
+
+_PASSING = ("clock",)  # what a fingerprint says of the moment, not of the host
+# What a cell's deploy raises, or is not the same to the byte after a reboot.
+_MOVING = ("memory", "net.core.somaxconn")
+
+
+def fingerprint(session: Doc | None, part: str) -> Doc:
+    """Return the "hosts" or the "controller" of a session.json; empty where it has none."""
+    found = ((session or {}).get("fingerprint") or {}).get(part) or {}
+    return {
+        name: {key: value[key] for key in value if key not in _PASSING}
+        if isinstance(value, dict)
+        else value
+        for name, value in found.items()
+    }
+
+
+def differences(one: Any, other: Any, where: str = "") -> list[str]:
+    """Return in what two of them differ, a line for each value."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [*one, *(key for key in other if key not in one)]
+        inner = [
+            differences(one.get(key), other.get(key), f"{where}.{key}".lstrip(".")) for key in keys
+        ]
+        return [line for lines in inner for line in lines]
+    return [] if one == other else [f"{where}: {_short(one)} and {_short(other)}"]
+
+
+def moved(begun: Doc, now: Doc) -> list[str]:
+    """Return in what the hosts are not those any more that a session was begun on.
+
+    Of packages, only those that were there and are: a cell may install what it needs.
+    """
+    return differences(*(_kept(one, other) for one, other in ((begun, now), (now, begun))))
+
+
+def _kept(one: Any, other: Any) -> Any:
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return one
+    return {
+        key: _kept(value, other[key])
+        for key, value in one.items()
+        if key in other and key not in _MOVING
+    }
+
+
+def versions(experiment: Experiment) -> dict[str, str]:
+    """Return the version of each distribution that the application ran with, of several all."""
+    found: dict[str, set[str]] = {}
+    for use in _uses(experiment):
+        for name, version in (use.get("versions") or {}).items():
+            found.setdefault(name, set()).add(str(version))
+    return {name: ", ".join(sorted(found[name])) for name in sorted(found)}
+
+
+def _uses(experiment: Experiment) -> Iterable[Mapping[str, Any]]:
+    for runs in experiment.runs.values():
+        for run in runs.values():
+            yield from run.doc["cell"].get("app") or []
+
+
+def _short(value: Any) -> str:
+    return "none" if value is None else str(value)[:60]

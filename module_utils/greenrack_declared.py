@@ -1,0 +1,85 @@
+"""Holds what an application server is, as its processes report it, against what it is declared to be."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+
+class Failed(Exception):
+    """The server is not what it is declared to be: the cause, and the cure."""
+
+
+def reports_of(found, p):
+    """Return {pid: report} of the processes that have imported the application."""
+    paths = {pid: Path(p["reports"], f"{pid}.report") for pid in found}
+    return {pid: json.loads(path.read_text()) for pid, path in paths.items() if path.exists()}
+
+
+def check_program(found, p):
+    """Raise Failed unless the main process is the declared program."""
+    main = next(iter(found.values()), "nothing")
+    # A word of the command line, or of a file's name in it: not of a directory's, which is the application's.
+    if not re.search(rf"[/.]{p['program']}([. ]|$)", main):
+        raise Failed(
+            f"{p['unit']} runs '{main}', which is not {p['program']}, as {p['mode']} declares. "
+            f"Deploy the mode you want: ansible-playbook site.yml -e server={p['mode']}"
+        )
+    return f"its main process is {p['program']}"
+
+
+def check_workers(found, p):
+    """Raise Failed unless as many processes as declared have imported the application."""
+    reports = reports_of(found, p)
+    if len(reports) != p["workers"]:
+        raise Failed(
+            f"{len(reports)} processes of {p['unit']} have imported the application, and {p['workers']} are "
+            f"declared. Deploy again, so that its configuration is what is declared: "
+            f"ansible-playbook site.yml -e server={p['mode']}"
+        )
+    return reports
+
+
+def check_serves(pid, kind, number, p):
+    """Raise Failed unless a worker takes requests as declared, and as many at once."""
+    declared = p["slots"] // p["workers"]
+    if kind != p["concurrency"] or number not in (None, declared):
+        words = {"one": "one after the other", "threads": "in threads", "greenlets": "in greenlets"}
+        raise Failed(
+            f"process {pid} takes {number or 'its'} requests at once {words.get(kind, f'as {kind} does')}, and "
+            f"{declared} {words[p['concurrency']]} are declared: something overrules {p['mode']}'s configuration. "
+            "Look for GUNICORN_CMD_ARGS, UWSGI_... and the like in app_env, and for a file or a drop-in that "
+            f"somebody changed by hand: systemctl cat {p['unit']}"
+        )
+
+
+def check_reports(reports, p):
+    """Raise Failed unless every worker is patched, or not, and takes requests, as declared."""
+    for pid, report in reports.items():
+        if report.get("serves"):  # one that an earlier version has started says nothing of it
+            check_serves(pid, *report["serves"], p)
+        if report["patched"] != p["patched"]:
+            raise Failed(
+                f"gevent has patched nothing in process {pid}, so every wait stops all of its requests. Patch in "
+                "line 1 of the module app_module_gevent names: from gevent import monkey; monkey.patch_all()"
+                if p["patched"]
+                else f"gevent has patched process {pid}, and {p['mode']} is declared not to be. Let app_module name "
+                "a module that does not patch."
+            )
+        if report["tls"] != "ok":
+            raise Failed(
+                f"making a TLS context fails in process {pid} with {report['tls']}: something imported ssl before "
+                "gevent patched it. Patch first, and import everything else after."
+            )
+        if report["wait_callback"] is not None and report["wait_callback"] != p["psycogreen"]:
+            raise Failed(
+                f"psycopg2 blocks the event loop in process {pid}: its wait callback is not set. Call "
+                "psycogreen.gevent.patch_psycopg() right after monkey.patch_all(), or say -e psycogreen=false "
+                "if it is meant to block."
+                if p["psycogreen"]
+                else f"psycopg2 has a wait callback in process {pid}, and none is declared. Remove psycogreen from "
+                "the entry, or say -e psycogreen=true in a gevent mode."
+            )
+    word = "patched by gevent" if p["patched"] else "not patched"
+    return f"{len(reports)} workers, {word}, TLS works, psycopg2 {'gives way' if p['psycogreen'] else 'blocks'}"
