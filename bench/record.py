@@ -14,7 +14,7 @@ from bench.store import write_result
 
 # What the script `load` leaves on each load host.
 STDOUT, LOG, USED = "stdout", "log", "used.json"
-GENERATOR = ("host", "cpu_seconds", "seconds", "busy", "syn_resent")
+GENERATOR = ("host", "cpu_seconds", "run_delay_seconds", "seconds", "busy", "syn_resent")
 
 
 def record(session: Path, cell_file: Path, parts: list[Path]) -> tuple[Path, str, dict[str, Any]]:

@@ -12,7 +12,7 @@ SCHEMA = 3
 READABLE = (2, 3)  # what came after 2 may be missing
 # Beyond these the generator is the limit: its share of a processor, seconds a request may be begun late where the
 # delay says no more, the share of what it reached against a static answer.
-BUSY, LATE, CONTROL = 0.9, 0.05, 0.8
+BUSY, STARVED, LATE, CONTROL = 0.9, 0.25, 0.05, 0.8
 ENGINES = {"h2load": h2load.measure, "ab": ab.measure}
 
 
@@ -89,9 +89,12 @@ def generator_limit(
 ) -> str | None:
     """Return why the generator, and not the server, was the limit of a run; None where it was not."""
     for used in cell.get("generators") or []:
-        share = used["cpu_seconds"] / used["seconds"] if used["seconds"] else 0
+        took, name = used["seconds"] or float("inf"), f"{cell['engine']} on {used.get('host')}"
+        share, waited = used["cpu_seconds"] / took, (used.get("run_delay_seconds") or 0) / took
         if share > BUSY:  # an engine has one thread
-            return f"{cell['engine']} on {used.get('host')} used {share:.0%} of a processor"
+            return f"{name} used {share:.0%} of a processor"
+        if waited > STARVED:  # on a host that was busy all the time, 3 % were seen
+            return f"{name} waited for a processor {waited:.0%} of the time"
     allowed = max(LATE, cell["delay"] / 10)
     # A request begins when its connection stands: of one that had to be asked for again, the server was late. Fewer
     # than 1 % of them do not move the 99th percentile.

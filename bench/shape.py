@@ -61,7 +61,12 @@ _RESULT = {
                 **dict.fromkeys(("threads_before", "threads_peak", "listen_overflows"), int),
             }
         ],
-        "generators": [{"host": str, "cpu_seconds": _NUMBER, "seconds": _NUMBER, "busy": _NUMBER}],
+        "generators": [
+            {
+                "host": str,
+                **dict.fromkeys(("cpu_seconds", "run_delay_seconds", "seconds", "busy"), _NUMBER),
+            }
+        ],
     },
     "steady": {"ceiling": _NUMBER},
     "latency": {"samples": int, "source": str},

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -76,10 +76,12 @@ class OneByOne:
         self.socket.close()
 
 
-def start_load(spec: dict[str, Any], outdir: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start the script `load`, as a load host does."""
+def start_load(
+    spec: dict[str, Any], outdir: Path, by: Sequence[str] = (), **environment: str
+) -> subprocess.Popen[str]:
+    """Start the script `load`, as a load host does; `by` a command that starts commands."""
     process = subprocess.Popen(
-        [sys.executable, str(FILES / "load"), "/dev/stdin", str(outdir)],
+        [*by, sys.executable, str(FILES / "load"), "/dev/stdin", str(outdir)],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -56,6 +56,8 @@ def test_the_engine_that_was_the_limit_is_named(tmp_path, stored):
     doc = stored([part(tmp_path / "load1", cpu_seconds=0.95)])
     assert "used 95% of a processor" in doc["generator_limited"]
     assert stored([part(tmp_path / "load1")], round=2)["generator_limited"] is None
+    doc = stored([part(tmp_path / "load1", cpu_seconds=0.2, run_delay_seconds=0.3)], round=3)
+    assert "waited for a processor 30% of the time" in doc["generator_limited"]
 
 
 def test_requests_that_were_begun_late_are_no_fault_of_the_server(tmp_path, stored):

@@ -5,9 +5,13 @@ Real h2load on loopback, run by the script that load hosts run, and made results
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import subprocess
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from bench_hosts import ANSWER, OneByOne, finished, needs, put, script, start_lo
 
 from bench import h2load
 from bench.merge import merged
+from bench.record import GENERATOR
 from bench.result import build_result
 
 load = script("load")
@@ -133,6 +138,62 @@ def test_a_generator_that_was_not_let_run_is_told_by_its_lag(tmp_path):
     assert "late" in doc["generator_limited"]
     # The durations alone tell nothing of it.
     assert sorted(took for _, _, took in h2load.parse_log(log))[-10] < 500_000
+
+
+class Keeping(asyncio.Protocol):
+    """Answers at once, on connections that are kept."""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(
+            ANSWER.replace(b"Connection: close\r\n", b"") * data.count(b"\r\n\r\n")
+        )
+
+
+@contextmanager
+def keeping():
+    """Serve in a thread; give the URL."""
+    loop = asyncio.new_event_loop()
+    made = loop.run_until_complete(loop.create_server(Keeping, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{made.sockets[0].getsockname()[1]}/"
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    made.close()
+    loop.run_until_complete(made.wait_closed())
+    loop.close()
+
+
+@contextmanager
+def crowded(number):
+    """Keep one processor busy with so many others; give the first of a command that runs there too."""
+    on_it = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))]
+    busy = [
+        subprocess.Popen([*on_it, "sh", "-c", "while :; do :; done"], start_new_session=True)
+        for _ in range(number)
+    ]
+    try:
+        yield on_it
+    finally:
+        for one in busy:
+            one.kill()
+            one.wait()
+
+
+def test_a_generator_that_others_keep_from_the_processor_is_told(tmp_path):
+    """Also of a closed load, whose clients only ask later then: it looks as if the server were slow."""
+    spec = {"kind": "closed", "engine": "h2load", "requests": 20000, "concurrency": 20}
+    with keeping() as url, crowded(15) as on_it:
+        used, stdout, log = finished(start_load(spec | {"url": url}, tmp_path, on_it), tmp_path)
+    doc = result(
+        spec | {"url": url}, used, stdout, log, generators=[{key: used[key] for key in GENERATOR}]
+    )
+    assert doc["counts"]["failed"] == 0
+    assert "waited for a processor" in doc["generator_limited"]
+    assert used["cpu_seconds"] / used["seconds"] < 0.5
 
 
 @pytest.mark.parametrize(

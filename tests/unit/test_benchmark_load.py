@@ -172,7 +172,7 @@ def test_what_a_closed_load_leaves_is_a_whole_run_and_a_second_one_replaces_it(t
     assert (found.succeeded, found.flags) == (6, [])
     assert used.keys() == {
         *("host", "command", "began", "seconds", "cpu_seconds", "busy", "syn_resent", "ended"),
-        *("lag", "rates", "best_rate"),
+        *("lag", "rates", "best_rate", "run_delay_seconds"),
     }
     assert (used["host"], used["ended"], used["lag"]) == (socket.gethostname(), None, None)
     assert 0 < used["cpu_seconds"] <= used["seconds"]
