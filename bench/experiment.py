@@ -6,14 +6,15 @@ is a whole log, and its figures are those of the result. Where they are not, the
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BadInput
-from bench.pace import Pace, pace_of
+from bench.pace import Pace, agreed, pace_of
 from bench.raw import Raw, checked_raw
 from bench.result import check_result
 from bench.shape import check_optional, check_refused, check_session, read_json
@@ -87,7 +88,16 @@ class Experiment:
         """Return how fast the application's processors were."""
         if self.as_measured:
             return Pace()
-        return pace_of([run.doc for run in runs.values()] for runs in self.runs.values())
+        pace = pace_of([run.doc for run in runs.values()] for runs in self.runs.values())
+        return agreed(pace, self._twins())
+
+    def _twins(self) -> Iterator[tuple[Doc, Doc]]:
+        """Yield the results of the cells that were measured twice in a round."""
+        for cell, load in product(self.cells, self.loads):
+            others = self.of(cell.duplicate_of, load) if cell.duplicate_of else {}
+            for number, run in self.of(cell.name, load).items():
+                if number in others:
+                    yield run.doc, others[number].doc
 
     @property
     def plan(self) -> Doc:

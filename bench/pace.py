@@ -7,7 +7,7 @@ itself, in how the CPU of the same cell went with it from round to round.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 from typing import Any
 
@@ -49,6 +49,23 @@ def pace_of(groups: Iterable[Sequence[Doc]]) -> Pace:
     usual = {host: median(seconds) for host, seconds in took.items()}
     ranges = {h: (min(times) / usual[h], max(times) / usual[h]) for h, times in took.items()}
     return Pace(usual, ranges, _share(watched, usual))
+
+
+def agreed(pace: Pace, twins: Iterable[tuple[Doc, Doc]]) -> Pace:
+    """Return the pace if one cell, measured twice in a round, is less different with it, and else as measured.
+
+    Where the piece of work says little of the application, what is taken off is noise of its own.
+    """
+    off = [
+        (math.log(ours / theirs), math.log(one / other))
+        for first, second in twins
+        if (one := cpu_ms(first)) and (other := cpu_ms(second))
+        if (ours := pace.cpu_ms(first)) and (theirs := pace.cpu_ms(second))
+    ]
+    freed, measured = (
+        (sum(ratio**2 for ratio in side) for side in zip(*off, strict=True)) if off else (0, 1)
+    )
+    return pace if freed < measured else replace(pace, share=0.0)
 
 
 def _share(groups: list[list[Doc]], usual: dict[str, float]) -> float:

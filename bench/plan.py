@@ -7,6 +7,7 @@ that measures the noise floor added to the cells; docs/benchmark.md explains eac
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,13 @@ def plan_path(name: str) -> Path:
     return path
 
 
-def read_plan(path: Path, modes: Collection[str] = (), load_hosts: int = 1) -> dict[str, Any]:
+def read_plan(
+    path: Path, modes: Collection[str] = (), load_hosts: int = 1, limit: float = math.inf
+) -> dict[str, Any]:
     """Return the plan in the file, whole; raise BadInput naming the line that is wrong.
 
     `modes`: the server modes there are, empty where that is not known; `load_hosts`: how many hosts share a
-    load. The plan has a key more, `file`, and so have its cells, `line`.
+    load; `limit`: the seconds after which one is ended. The plan has a key more, `file`, and so have its cells, `line`.
     """
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -89,14 +92,14 @@ def read_plan(path: Path, modes: Collection[str] = (), load_hosts: int = 1) -> d
         raise BadInput(
             f"cannot read the plan: {said}", "a YAML file", "-e bench_plan=FILE"
         ) from why
-    return _Reader(path, modes, load_hosts).plan(node)
+    return _Reader(path, modes, load_hosts, limit).plan(node)
 
 
 class _Reader:
     """Goes through a plan's YAML nodes, which know their lines."""
 
-    def __init__(self, path: Path, modes: Collection[str], load_hosts: int) -> None:
-        self.path, self.modes, self.load_hosts = path, modes, load_hosts
+    def __init__(self, path: Path, modes: Collection[str], load_hosts: int, limit: float) -> None:
+        self.path, self.modes, self.load_hosts, self.limit = path, modes, load_hosts, limit
 
     def wrong(self, node: yaml.Node | None, wrong: str, valid: str, type_: str) -> BadInput:
         line = node.start_mark.line + 1 if node else 1
@@ -163,7 +166,7 @@ class _Reader:
         if named not in list(KINDS):
             raise self.wrong(kind, f"kind is {named}", ", ".join(KINDS), "kind: open")
         load, at = self.mapping(node, LOAD | KINDS[named], f"a load that is {named}")
-        problem = _nonsense(load) or _unshared(load, self.load_hosts)
+        problem = _nonsense(load) or _unshared(load, self.load_hosts) or _too_long(load, self.limit)
         if problem:
             key, wrong, valid = problem
             raise self.wrong(
@@ -247,6 +250,21 @@ def _nonsense(load: dict[str, Any]) -> tuple[str, str, str] | None:
         if load["objective"] <= load["delay"]:
             return "objective", "no answer can come before its delay", f"above {load['delay']}"
     return None
+
+
+def _too_long(load: dict[str, Any], limit: float) -> tuple[str, str, str] | None:
+    """Return why the load cannot end in time however fast the server is, as _nonsense does."""
+    if load["kind"] == "closed":
+        key, least = "requests", load["delay"] * math.ceil(load["requests"] / load["concurrency"])
+    elif load["kind"] == "open":
+        key, least = "seconds", load["seconds"] + load["delay"]
+    else:  # by bisection
+        tries = math.ceil(math.log2((load["to"] - load["from"]) / 10 + 2))
+        key, least = "seconds", tries * load["seconds"]
+    if least <= limit:
+        return None
+    wrong = f"takes {least:.0f} s at least, and is ended after {limit:.0f} s"
+    return key, wrong, f"fewer {key}, or -e benchmark_limit={math.ceil(1.5 * least)}"
 
 
 def _unshared(load: dict[str, Any], hosts: int) -> tuple[str, str, str] | None:

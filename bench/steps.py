@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def refuse(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace) -> dict[str, Any]:
     modes = args.modes.split(",") if args.modes else ()
-    return read_plan(plan_path(args.plan), modes, max(1, args.load_hosts))
+    return read_plan(plan_path(args.plan), modes, max(1, args.load_hosts), args.limit)
 
 
 def add_commands(commands: Any) -> None:
@@ -56,6 +57,9 @@ def add_commands(commands: Any) -> None:
         command.add_argument("plan", help="one of ours by its name, or a file")
         command.add_argument("--modes", default="", help="the server modes there are, by commas")
         command.add_argument("--load-hosts", type=int, default=1, help="how many share a load")
+        command.add_argument(
+            "--limit", type=float, default=math.inf, help="seconds a load may take"
+        )
     one = commands.add_parser("next", help="print an experiment's next step")
     one.add_argument("session", type=Path)
     one.set_defaults(run=following)

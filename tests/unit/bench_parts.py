@@ -7,6 +7,7 @@ USED = {
     "began": 0.0,
     "seconds": 1.0,
     "cpu_seconds": 0.1,
+    "run_delay_seconds": 0.01,
     "busy": 0.5,
     "syn_resent": 0,
     "ended": None,

@@ -137,6 +137,25 @@ def test_what_load_hosts_cannot_share_is_refused(tmp_path):
         read_plan(path, MODES, 2)
 
 
+@pytest.mark.parametrize(
+    ("load", "limit", "says"),
+    [
+        ("requests: 41, concurrency: 20, delay: 1", 2.5, "takes 3 s at least"),
+        ("kind: open, rate: 20, seconds: 5, delay: 1", 5.5, "takes 6 s at least"),
+        ("kind: search, objective: 1, from: 20, to: 80, seconds: 5", 14.5, "takes 15 s at least"),
+    ],
+)
+def test_a_load_that_cannot_end_in_time_is_refused(tmp_path, load, limit, says):
+    path = tmp_path / "mine.yml"
+    path.write_text(GOOD.partition("loads:")[0] + f"loads:\n  - {{name: a, path: /, {load}}}\n")
+    more = "" if "open" not in load else "  - {name: b, path: /, requests: 1, concurrency: 1}\n"
+    path.write_text(path.read_text() + more + ("decides: b\n" if more else ""))
+    read_plan(path, MODES, 1, limit + 0.5)
+    with pytest.raises(BadInput, match=rf"line 6: load a: {says}") as told:
+        read_plan(path, MODES, 1, limit)
+    assert "-e benchmark_limit=" in told.value.valid
+
+
 def test_a_plan_that_is_nowhere_is_refused_with_ours():
     with pytest.raises(BadInput, match="no plan qick") as raised:
         plan_path("qick")

@@ -101,6 +101,17 @@ def test_yardstick_that_says_nothing_of_cpu_changes_nothing() -> None:
     assert floors[0] == pytest.approx(floors[1], abs=0.005)
 
 
+def test_what_makes_a_cell_differ_more_from_itself_is_not_taken_off() -> None:
+    made = slowed(two())
+    assert made.pace.share > 0.9
+    again = slowed(two())
+    twin = next(cell for cell in again.cells if cell.duplicate_of)
+    for number, run in again.of(twin.name, again.loads[0]).items():
+        run.doc["cell"]["app"][0]["yardstick_seconds"] *= 1.3 if number % 2 else 0.7
+    assert again.pace.share == 0
+    assert "told as measured" in " ".join(in_words(again))
+
+
 def test_one_result_without_a_yardstick_and_all_is_as_measured() -> None:
     made = slowed(two())
     runs = next(iter(made.runs.values()))
