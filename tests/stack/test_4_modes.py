@@ -96,19 +96,22 @@ def test_gate_finds_what_overrules_the_configuration(deployed):
 
 
 def test_gate_finds_one_thread_where_many_are_declared(deployed):
-    # Few, for they will be served one after the other; by one worker, for of two, one may get most of them.
-    few = ["app_workers=1", "app_concurrency=8"]
+    # Few, for they will be served one after the other, yet too many rounds to be asked again; by one worker, for of
+    # two, one may get most of them.
+    few = ["app_workers=1", "app_concurrency=12"]
     switch(deployed, "server=gunicorn_sync", *few)
     verify = ["playbooks/verify.yml", *(word for variable in few for word in ("-e", variable))]
     name = deployed.instance()
     single = f"sed -i 's/^threads = .*/threads = 1/' /etc/{name}.gunicorn.conf.py"
     deployed.run("app1", f"{single} && systemctl restart {name}")
     found = deployed.play(*verify)
-    assert "takes 1 requests at once in threads, and 8 in threads" in " ".join(found.output.split())
+    assert "takes 1 requests at once in threads, and 12 in threads" in " ".join(
+        found.output.split()
+    )
     # One that says it has them is measured, and found out.
-    lie = f"sed -i 's/threads {{worker.cfg.threads}}/threads 8/' /etc/{name}.gunicorn.conf.py"
+    lie = f"sed -i 's/threads {{worker.cfg.threads}}/threads 12/' /etc/{name}.gunicorn.conf.py"
     deployed.run("app1", f"{lie} && systemctl restart {name}")
     found = deployed.play(*verify)
     assert found.code != 0, found.output
-    assert "8 requests of 1 s at once took" in found.output, found.output
+    assert "12 requests of 1 s at once took" in found.output, found.output
     assert "requests at once that are declared" in " ".join(found.output.split()), found.output
