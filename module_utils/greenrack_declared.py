@@ -20,8 +20,9 @@ def reports_of(found, p):
 def check_program(found, p):
     """Raise Failed unless the main process is the declared program."""
     main = next(iter(found.values()), "nothing")
-    # A word of the command line, or of a file's name in it: not of a directory's, which is the application's.
-    if not re.search(rf"[/.]{p['program']}([. ]|$)", main):
+    # A word of the command line, or of a file's name in it: not of a directory's, which is the application's. gunicorn
+    # writes "gunicorn: master" there where it finds setproctitle.
+    if not re.search(rf"[/.]{p['program']}([. ]|$)|^{p['program']}: ", main):
         raise Failed(
             f"{p['unit']} runs '{main}', which is not {p['program']}, as {p['mode']} declares. "
             f"Deploy the mode you want: ansible-playbook site.yml -e server={p['mode']}"

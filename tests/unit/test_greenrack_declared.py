@@ -34,6 +34,13 @@ def test_an_application_that_is_called_like_the_program(name: str) -> None:
         of.check_program({10: runs}, declared())
 
 
+def test_the_title_that_gunicorn_gives_itself() -> None:
+    """Where the application's environment has setproctitle, as others' may."""
+    assert of.check_program({10: "gunicorn: master [greenrack_entry:app]"}, declared())
+    with pytest.raises(of.Failed):
+        of.check_program({10: "gunicorn-x: master [greenrack_entry:app]"}, declared())
+
+
 def test_a_worker_of_the_program_is_not_its_main_process() -> None:
     with pytest.raises(of.Failed, match="runs '/bin/sh start'"):
         of.check_program({9: "/bin/sh start", **FOUND}, declared())
