@@ -6,8 +6,11 @@ from typing import Any
 from bench.experiment import Doc, Experiment
 
 _PASSING = ("clock",)  # what a fingerprint says of the moment, not of the host
-# What a cell's deploy raises, or is not the same to the byte after a reboot.
-_MOVING = ("memory", "net.core.somaxconn")
+# What a deploy or a measurement sets, and what is not the same to the byte after a reboot.
+_MOVING = (
+    *("memory", "net.core.somaxconn"),
+    *("net.ipv4.ip_local_port_range", "net.ipv4.tcp_tw_reuse"),
+)
 
 
 def fingerprint(session: Doc | None, part: str) -> Doc:
@@ -33,18 +36,25 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
 
 
 def moved(begun: Doc, now: Doc) -> list[str]:
-    """Return in what the hosts are not those any more that a session was begun on.
+    """Return in what the hosts are not those any more that a session was begun on; nothing where one is not known.
 
     Of packages, only those that were there and are: a cell may install what it needs.
     """
-    return differences(*(_kept(one, other) for one, other in ((begun, now), (now, begun))))
+    if not begun or not now:
+        return []
+    return differences(_lasting(begun, now), _lasting(now, begun))
 
 
-def _kept(one: Any, other: Any) -> Any:
+def _lasting(hosts: Doc, others: Doc) -> Doc:
+    return {name: _both(host, others.get(name, host)) for name, host in hosts.items()}
+
+
+def _both(one: Any, other: Any) -> Any:
+    """Return what one of two hosts has of that which both have."""
     if not isinstance(one, dict) or not isinstance(other, dict):
         return one
     return {
-        key: _kept(value, other[key])
+        key: _both(value, other[key])
         for key, value in one.items()
         if key in other and key not in _MOVING
     }

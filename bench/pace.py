@@ -62,9 +62,9 @@ def agreed(pace: Pace, twins: Iterable[tuple[Doc, Doc]]) -> Pace:
         if (one := cpu_ms(first)) and (other := cpu_ms(second))
         if (ours := pace.cpu_ms(first)) and (theirs := pace.cpu_ms(second))
     ]
-    freed, measured = (
-        (sum(ratio**2 for ratio in side) for side in zip(*off, strict=True)) if off else (0, 1)
-    )
+    if len(off) < LEAST_PAIRS:
+        return pace
+    freed, measured = (sum(ratio**2 for ratio in side) for side in zip(*off, strict=True))
     return pace if freed < measured else replace(pace, share=0.0)
 
 

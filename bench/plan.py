@@ -258,8 +258,8 @@ def _too_long(load: dict[str, Any], limit: float) -> tuple[str, str, str] | None
         key, least = "requests", load["delay"] * math.ceil(load["requests"] / load["concurrency"])
     elif load["kind"] == "open":
         key, least = "seconds", load["seconds"] + load["delay"]
-    else:  # by bisection
-        tries = math.ceil(math.log2((load["to"] - load["from"]) / 10 + 2))
+    else:  # by bisection, of which the lucky half takes a try less
+        tries = math.floor(math.log2((load["to"] - load["from"]) / 10 + 2))
         key, least = "seconds", tries * load["seconds"]
     if least <= limit:
         return None

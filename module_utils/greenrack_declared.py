@@ -39,19 +39,32 @@ def check_workers(found, p):
             f"declared. Deploy again, so that its configuration is what is declared: "
             f"ansible-playbook site.yml -e server={p['mode']}"
         )
+    if p["workers"] > 1 and next(iter(found)) in reports:
+        raise Failed(
+            f"the main process of {p['unit']} has imported the application itself, and {p['mode']} has workers that "
+            f"do. Deploy again: ansible-playbook site.yml -e server={p['mode']}"
+        )
     return reports
+
+
+def taken(kind, number):
+    """Return in words how requests are taken; `number` None: as many at once as come, or it is not known."""
+    if kind == "one":
+        return "one request after the other"
+    if kind not in ("threads", "greenlets"):
+        return f"requests as {kind} does"
+    return f"{f'{number} requests' if number else 'requests'} at once in {kind}"
 
 
 def check_serves(pid, kind, number, p):
     """Raise Failed unless a worker takes requests as declared, and as many at once."""
     declared = p["slots"] // p["workers"]
     if kind != p["concurrency"] or number not in (None, declared):
-        words = {"one": "one after the other", "threads": "in threads", "greenlets": "in greenlets"}
         raise Failed(
-            f"process {pid} takes {number or 'its'} requests at once {words.get(kind, f'as {kind} does')}, and "
-            f"{declared} {words[p['concurrency']]} are declared: something overrules {p['mode']}'s configuration. "
-            "Look for GUNICORN_CMD_ARGS, UWSGI_... and the like in app_env, and for a file or a drop-in that "
-            f"somebody changed by hand: systemctl cat {p['unit']}"
+            f"process {pid} takes {taken(kind, number)}, and {taken(p['concurrency'], declared)} are declared. "
+            "If it was deployed so, with app_concurrency or a profile of its own, type that here too. Else something "
+            f"overrules {p['mode']}'s configuration: look for GUNICORN_CMD_ARGS, UWSGI_... and the like in app_env, "
+            f"and for a file or a drop-in that somebody changed by hand: systemctl cat {p['unit']}"
         )
 
 

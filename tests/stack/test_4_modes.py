@@ -91,7 +91,10 @@ def test_gate_finds_what_overrules_the_configuration(deployed):
     deployed.run("app1", f"rm -r {folder} && systemctl daemon-reload")
     assert found.code != 0, found.output
     said = " ".join(found.output.split())
-    assert "takes 13 requests at once in greenlets, and 1000 in greenlets are declared" in said
+    assert (
+        "takes 13 requests at once in greenlets, and 1000 requests at once in greenlets are declared"
+        in said
+    )
     assert f"systemctl cat {name}.service" in said
 
 
@@ -105,7 +108,7 @@ def test_gate_finds_one_thread_where_many_are_declared(deployed):
     single = f"sed -i 's/^threads = .*/threads = 1/' /etc/{name}.gunicorn.conf.py"
     deployed.run("app1", f"{single} && systemctl restart {name}")
     found = deployed.play(*verify)
-    assert "takes 1 requests at once in threads, and 12 in threads" in " ".join(
+    assert "takes 1 requests at once in threads, and 12 requests at once" in " ".join(
         found.output.split()
     )
     # One that says it has them is measured, and found out.

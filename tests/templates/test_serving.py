@@ -74,7 +74,7 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
             "gunicorn_sync",
             "GUNICORN_CMD_ARGS",
             "--worker-class sync --threads 1",
-            ["SyncWorker", 1],
+            ["SyncWorker", None],
         ),
         ("gunicorn_gevent", "GUNICORN_CMD_ARGS", "--worker-connections 13", ["greenlets", 13]),
         ("gunicorn_gevent", "GUNICORN_CMD_ARGS", "--worker-class gthread", ["threads", 1]),

@@ -1,5 +1,6 @@
 """An experiment's steps: shuffled, in rounds, and going on after any interruption."""
 
+import copy
 import json
 
 import pytest
@@ -144,7 +145,8 @@ def test_a_session_without_a_plan_has_no_steps(tmp_path):
 
 def on(**changed):
     host = {"cpu": "Xeon", "cores": 2, "memory": 8_000_000_000, "kernel": "6.1.0-1", "clock": True}
-    host |= {"sysctls": {"net.core.somaxconn": "4096"}, "packages": {"nginx": "1.22"}}
+    ports = {"net.ipv4.ip_local_port_range": "32768 60999"}  # which a measurement widens
+    host |= {"sysctls": {"net.core.somaxconn": "4096", **ports}, "packages": {"nginx": "1.22"}}
     return ABOUT | {"fingerprint": {"controller": {}, "hosts": {"app1": host | changed}}}
 
 
@@ -156,6 +158,7 @@ def on(**changed):
         {"memory": 8_000_004_096},
         {"sysctls": {"net.core.somaxconn": "16000"}},
         {"packages": {"nginx": "1.22", "pgbouncer": "1.18"}},
+        {"sysctls": {"net.core.somaxconn": "4096", "net.ipv4.ip_local_port_range": "1 2"}},
     ],
 )
 def test_a_session_goes_on_on_hosts_that_a_cell_or_a_boot_has_changed(tmp_path, plan, changed):
@@ -175,3 +178,13 @@ def test_a_session_does_not_go_on_on_hosts_that_are_others(tmp_path, plan, chang
     schedule.begin(tmp_path / "s", plan, on())
     with pytest.raises(BadInput, match=says):
         schedule.begin(tmp_path / "s", plan, on(**changed))
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_session_does_not_go_on_with_another_number_of_hosts(tmp_path, plan, more):
+    one, two = on(), copy.deepcopy(on())
+    two["fingerprint"]["hosts"]["app2"] = two["fingerprint"]["hosts"]["app1"]
+    first, second = (one, two) if more else (two, one)
+    schedule.begin(tmp_path / "s", plan, first)
+    with pytest.raises(BadInput, match="hosts that were otherwise: app2: "):
+        schedule.begin(tmp_path / "s", plan, second)

@@ -51,6 +51,11 @@ def test_the_declared_workers(tmp_path: Path) -> None:
     assert of.check_workers(FOUND, p) == {11: GOOD, 12: GOOD}
 
 
+def test_a_main_process_that_is_a_worker_itself(tmp_path: Path) -> None:
+    with pytest.raises(of.Failed, match=r"the main process of demo\.service has imported"):
+        of.check_workers(FOUND, write(tmp_path, p10=GOOD, p12=GOOD))
+
+
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_other_workers_than_declared(number: int, tmp_path: Path) -> None:
     p = write(tmp_path, **{f"p{pid}": GOOD for pid in list(FOUND)[:number]})
@@ -141,13 +146,11 @@ def test_a_worker_that_takes_requests_as_declared(serves: Any, changed: dict[str
 @pytest.mark.parametrize(
     ("serves", "says"),
     [
-        (
-            ["greenlets", 13],
-            "process 11 takes 13 requests at once in greenlets, and 50 in greenlets",
-        ),
-        (["threads", 50], "process 11 takes 50 requests at once in threads, and 50 in greenlets"),
-        (["one", None], "process 11 takes its requests at once one after the other, and 50 in"),
-        (["SyncWorker", 1], "process 11 takes 1 requests at once as SyncWorker does, and 50 in"),
+        (["greenlets", 13], "takes 13 requests at once in greenlets, and 50 requests at once in g"),
+        (["threads", 50], "takes 50 requests at once in threads, and 50 requests at once in gr"),
+        (["threads", None], "takes requests at once in threads, and 50 requests"),
+        (["one", None], "takes one request after the other, and 50 requests"),
+        (["SyncWorker", None], "takes requests as SyncWorker does, and 50 requests"),
     ],
 )
 def test_a_worker_that_takes_requests_otherwise(serves: list[Any], says: str) -> None:

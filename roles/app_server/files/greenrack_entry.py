@@ -63,7 +63,7 @@ def _serves():
         if word in sys.argv:  # flask's
             return [kind, None]
     kind, _, number = os.environ.get("GREENRACK_SERVES", "").partition(" ")
-    return [kind, int(number)] if kind else None
+    return [kind, int(number) if number else None] if kind else None
 
 
 def _report():
