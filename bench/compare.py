@@ -12,13 +12,12 @@ from typing import Any
 
 from bench.errors import BadInput
 from bench.experiment import FIGURES, Experiment, Load
-from bench.hosts import differences, fingerprint, versions
+from bench.hosts import MOST, differences, fingerprint, versions
 from bench.stats import Ratio, differs, threshold, unpaired_ratio
 from bench.table import aligned
 from bench.verdict import Verdict, judge
 from bench.words import times
 
-_MOST = 6  # differences of the hosts that are told
 # What has to be the same for a load to be the same, by its kind.
 _SAME = {
     "closed": ("requests", "concurrency", "delay", "path"),
@@ -64,7 +63,7 @@ def compare(first: Experiment, second: Experiment) -> str:
     lines += [f"not ranked in {e.name}: {name}, {w}" for e, name, w in _unranked(verdicts)]
     if why:
         lines.append("the hosts are not the same, or not known to be:")
-        lines += [f"  {line}" for line in why[:_MOST]]
+        lines += [f"  {line}" for line in why[:MOST]]
         lines.append(
             "so each figure is taken as a ratio to its own session's control (cell.control), and a rate "
             "that the delay limits, which no faster host raises, looks worse on the faster one"
@@ -190,5 +189,5 @@ def _besides(first: Experiment, second: Experiment) -> list[str]:
         f"what differs besides: {whose}'s {line}"
         for whose, (one, other) in pairs.items()
         if whose == "controller" or (one and other)  # sessions of before know no versions
-        for line in differences(one, other)[:_MOST]
+        for line in differences(one, other)[:MOST]
     ]

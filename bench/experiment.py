@@ -89,15 +89,18 @@ class Experiment:
         if self.as_measured:
             return Pace()
         pace = pace_of([run.doc for run in runs.values()] for runs in self.runs.values())
-        return agreed(pace, self._twins())
+        return agreed(pace, self._twice())
 
-    def _twins(self) -> Iterator[tuple[Doc, Doc]]:
-        """Yield the results of the cells that were measured twice in a round."""
-        for cell, load in product(self.cells, self.loads):
-            others = self.of(cell.duplicate_of, load) if cell.duplicate_of else {}
-            for number, run in self.of(cell.name, load).items():
-                if number in others:
-                    yield run.doc, others[number].doc
+    @property
+    def twins(self) -> list[tuple[str, str]]:
+        """Return the duplicates, each with the cell it is a duplicate of."""
+        return [(cell.name, cell.duplicate_of) for cell in self.cells if cell.duplicate_of]
+
+    def _twice(self) -> Iterator[tuple[Doc, Doc]]:
+        """Yield the two results of each cell that was measured twice in a round."""
+        for (again, cell), load in product(self.twins, self.loads):
+            first, second = self.of(cell, load), self.of(again, load)
+            yield from ((second[n].doc, first[n].doc) for n in second if n in first)
 
     @property
     def plan(self) -> Doc:

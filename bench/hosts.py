@@ -1,10 +1,10 @@
 """What a session was measured on: the fingerprint of its hosts, and what the application was made of."""
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.experiment import Doc, Experiment
 
+MOST = 6  # differences that are told
 _PASSING = ("clock",)  # what a fingerprint says of the moment, not of the host
 # What a deploy or a measurement sets, and what is not the same to the byte after a reboot.
 _MOVING = (
@@ -63,16 +63,11 @@ def _both(one: Any, other: Any) -> Any:
 def versions(experiment: Experiment) -> dict[str, str]:
     """Return the version of each distribution that the application ran with, of several all."""
     found: dict[str, set[str]] = {}
-    for use in _uses(experiment):
+    docs = (run.doc for runs in experiment.runs.values() for run in runs.values())
+    for use in (use for doc in docs for use in doc["cell"].get("app") or []):
         for name, version in (use.get("versions") or {}).items():
             found.setdefault(name, set()).add(str(version))
     return {name: ", ".join(sorted(found[name])) for name in sorted(found)}
-
-
-def _uses(experiment: Experiment) -> Iterable[Mapping[str, Any]]:
-    for runs in experiment.runs.values():
-        for run in runs.values():
-            yield from run.doc["cell"].get("app") or []
 
 
 def _short(value: Any) -> str:

@@ -10,8 +10,8 @@ from bench.measured import Measured
 
 SCHEMA = 3
 READABLE = (2, 3)  # what came after 2 may be missing
-# Beyond these the generator is the limit: its share of a processor, seconds a request may be begun late where the
-# delay says no more, the share of what it reached against a static answer.
+# Beyond these the generator is the limit: its share of a processor, the share of the time it waited for one, seconds
+# a request may be begun late where the delay says no more, the share of what it reached against a static answer.
 BUSY, STARVED, LATE, CONTROL = 0.9, 0.25, 0.05, 0.8
 ENGINES = {"h2load": h2load.measure, "ab": ab.measure}
 
@@ -120,7 +120,8 @@ def _search_limit(cell: dict[str, Any], tried: dict[str, Any] | None) -> str | N
     if not above:
         return None
     lowest = min(above, key=lambda one: one["rate"])
-    used = {"host": "the load host", "cpu_seconds": lowest["share"], "seconds": 1.0}
+    used = {"host": "the load host", "seconds": 1.0}
+    used |= {"cpu_seconds": lowest["share"], "run_delay_seconds": lowest.get("waited")}
     again = {
         "generators": [used | {"syn_resent": lowest["syn_resent"]}],
         "requests": lowest["rate"] * cell["seconds"],

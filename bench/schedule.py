@@ -17,7 +17,7 @@ from typing import Any
 from bench.cell import cell_name
 from bench.errors import BadInput
 from bench.experiment import Doc, read_experiment
-from bench.hosts import fingerprint, moved
+from bench.hosts import MOST, fingerprint, moved
 from bench.store import ABOUT, LOG, REFUSED, publish
 from bench.verdict import tight_enough
 
@@ -48,10 +48,10 @@ def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
                 "the same, to go on with it, or a new session",
                 f"{told['command']} -e bench_session={session.name}",
             )
-        differing = moved(*(fingerprint(one, "hosts") for one in (told, about)))
-        if differing:
+        others = moved(*(fingerprint(one, "hosts") for one in (told, about)))
+        if others:
             raise BadInput(
-                f"{session} was begun on hosts that were otherwise: {'; '.join(differing[:6])}",
+                f"{session} was begun on hosts that were otherwise: {'; '.join(others[:MOST])}",
                 "a new session, for rounds of the two would not be comparable",
                 f"the same without bench_session; what is there: python -m bench report {session}",
             )

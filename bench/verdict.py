@@ -41,15 +41,12 @@ class Verdict:
         return self.ranked[0] if self.ranked else None
 
     @cached_property
-    def twins(self) -> list[tuple[str, str]]:
-        """Return the duplicates, each with the cell it is a duplicate of."""
-        return [(c.name, c.duplicate_of) for c in self.experiment.cells if c.duplicate_of]
-
-    @cached_property
     def floors(self) -> dict[str, float | None]:
         """Return the noise floor of each figure, None where no duplicate tells it."""
         return {
-            figure: noise_floor(self._ratio(again, cell, figure) for again, cell in self.twins)
+            figure: noise_floor(
+                self._ratio(again, cell, figure) for again, cell in self.experiment.twins
+            )
             for figure in FIGURES
         }
 

@@ -146,12 +146,12 @@ def _floor(verdict: Verdict) -> str:
     if not known:
         why = (
             "no duplicate was measured in enough rounds"
-            if verdict.twins
+            if verdict.experiment.twins
             else "no cell was measured twice"
         )
         return f"Noise floor: not known, {why}; {LEAST_DIFFERENCE:.0%} is used.".replace("%", " %")
     told = " and ".join(f"{100 * floor:.1f} % in {_FIGURES[f]}" for f, floor in known.items())
-    twins = listed([cell for _, cell in verdict.twins])
+    twins = listed([cell for _, cell in verdict.experiment.twins])
     return (
         f"Noise floor: {twins}, measured twice, looks up to {told} different from itself; "
         f"smaller differences, or any below {100 * LEAST_DIFFERENCE:.0f} %, are not called differences."

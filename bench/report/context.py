@@ -98,7 +98,7 @@ def _forests(
     if len(verdict.ranked) < 2:
         return []
     first, *others = verdict.ranked
-    twins = [(again, cell) for again, cell in verdict.twins if cell in colours]
+    twins = [(again, cell) for again, cell in verdict.experiment.twins if cell in colours]
     plots = []
     for figure in FIGURES:
         rows = [

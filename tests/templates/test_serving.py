@@ -67,29 +67,23 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
 
 @pytest.mark.parametrize("kind", ["tcp"])
 @pytest.mark.parametrize(
-    ("mode", "name", "value", "said"),
+    ("mode", "arguments", "said"),
     [
-        ("gunicorn_sync", "GUNICORN_CMD_ARGS", "--threads 13", ["threads", 13]),
-        (
-            "gunicorn_sync",
-            "GUNICORN_CMD_ARGS",
-            "--worker-class sync --threads 1",
-            ["SyncWorker", None],
-        ),
-        ("gunicorn_gevent", "GUNICORN_CMD_ARGS", "--worker-connections 13", ["greenlets", 13]),
-        ("gunicorn_gevent", "GUNICORN_CMD_ARGS", "--worker-class gthread", ["threads", 1]),
+        ("gunicorn_sync", "--threads 13", ["threads", 13]),
+        ("gunicorn_sync", "--worker-class sync --threads 1", ["SyncWorker", None]),
+        ("gunicorn_gevent", "--worker-connections 13", ["greenlets", 13]),
+        ("gunicorn_gevent", "--worker-class gthread", ["threads", 1]),
     ],
 )
 def test_it_reports_what_overrules_its_configuration(
     mode: str,
-    name: str,
-    value: str,
+    arguments: str,
     said: list[Any],
     bind: str,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(name, value)  # as app_env does
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", arguments)  # as app_env does
     with serving(mode, "http", bind, folder):
         reports = [json.loads(path.read_text()) for path in folder.glob("*.report")]
     assert [report["serves"] for report in reports] == [said] * MODES[mode].sizes["tutorial"][0]

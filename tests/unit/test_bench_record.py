@@ -132,6 +132,7 @@ def test_a_search_that_the_generator_ended_says_nothing_of_the_server(tmp_path, 
     causes = {
         "at 30/s, 1 % of the requests": {"lag": late},
         "at 30/s, h2load on the load host used 95%": {"lag": None, "share": 0.95},
+        "at 30/s, h2load on the load host waited for a processor 30%": {"lag": None, "waited": 0.3},
     }
     for number, (says, cause) in enumerate(causes.items(), 1):
         rates = [tried | {"rate": 30} | cause, good, tried | {"rate": 40}]
@@ -139,10 +140,10 @@ def test_a_search_that_the_generator_ended_says_nothing_of_the_server(tmp_path, 
         assert says in stored([part], round=number, **search)["generator_limited"]
     rates = [tried | {"rate": 30, "lag": None}, good, tried | {"rate": 40}]
     part = opened(tmp_path / "a", 20, 2, rates=rates, best_rate=20)
-    assert stored([part], round=3, **search)["generator_limited"] is None
+    assert stored([part], round=4, **search)["generator_limited"] is None
     ended = "the engine was ended after 600 s"
     part = opened(tmp_path / "a", 20, 2, rates=rates, best_rate=20, ended=ended)
-    assert ended in stored([part], round=4, **search)["generator_limited"]
+    assert ended in stored([part], round=5, **search)["generator_limited"]
 
 
 def test_a_part_that_lacks_something_is_refused(tmp_path, stored):

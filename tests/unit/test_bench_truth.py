@@ -159,12 +159,14 @@ def keeping():
     made = loop.run_until_complete(loop.create_server(Keeping, "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    yield f"http://127.0.0.1:{made.sockets[0].getsockname()[1]}/"
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    made.close()
-    loop.run_until_complete(made.wait_closed())
-    loop.close()
+    try:
+        yield f"http://127.0.0.1:{made.sockets[0].getsockname()[1]}/"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        made.close()
+        loop.run_until_complete(made.wait_closed())
+        loop.close()
 
 
 @contextmanager
