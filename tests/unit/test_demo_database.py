@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2
 import pytest
 from demo.database import get_database
+from demo.errors import Failure
 
 
 @pytest.fixture
@@ -118,6 +119,30 @@ def test_takes_a_connection_that_becomes_free_in_time(make_app) -> None:
         release.set()
         assert waiting.result().status_code == 200
         holder.result()
+
+
+def test_waits_for_both_no_longer_than_for_the_upstream_alone(make_app) -> None:
+    client = make_app(DATABASE_POOL=1, DATABASE_POOL_TIMEOUT=60, UPSTREAM_TIMEOUT=1)
+    with client.application.app_context(), get_database().transaction():
+        began = time.monotonic()
+        response = client.get("/db?delay=1")
+        took = time.monotonic() - began
+    assert response.status_code == 503
+    assert 0.9 < took < 30
+    assert client.get("/db?delay=0.2").status_code == 200
+
+
+def test_takes_no_new_connection_when_its_time_is_over(make_app, cluster) -> None:
+    client = make_app(DATABASE_POOL=1)
+    assert client.get("/stats").status_code == 200
+    cluster.stop()
+    cluster.start()  # the one connection that is idle has died
+    with client.application.app_context():
+        with pytest.raises(Failure) as failed, get_database().transaction(time.monotonic() - 1):
+            pass
+        assert "no time left" in str(failed.value.__cause__)
+        with get_database().transaction(time.monotonic() + 60) as cursor:
+            cursor.execute("SELECT 1")
 
 
 @pytest.mark.parametrize("statement", ["SELECT 1 / 0", "SELECT nonsense"])

@@ -48,13 +48,15 @@ class Database:
         self._pools = PerProcess(lambda: Pool(self._connect, pool_size))
 
     @contextmanager
-    def transaction(self) -> Iterator[cursor]:
+    def transaction(self, until: float = math.inf) -> Iterator[cursor]:
         """Give a cursor in a transaction, committed at the end or rolled back by an exception.
+
+        until: when, by time.monotonic(), not to wait for a connection any longer.
 
         Failure 503 when the database cannot be reached or all connections stay busy.
         """
         try:
-            with self._pools.get().transaction(self._pool_timeout) as cur:
+            with self._pools.get().transaction(self._pool_timeout, until) as cur:
                 yield cur
         except _GONE as error:
             # The reason is for the log: it tells addresses and names of ours.

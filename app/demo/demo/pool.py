@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,14 +30,16 @@ class Pool:
         self._idle: deque[connection] = deque()
 
     @contextmanager
-    def transaction(self, timeout: float) -> Iterator[cursor]:
+    def transaction(self, timeout: float, until: float = math.inf) -> Iterator[cursor]:
         """Give a cursor in a transaction, committed at the end or rolled back by an exception.
 
-        Raises PoolTimeout when no connection is free within timeout seconds, and psycopg2's
-        OperationalError or InterfaceError when the database is, or goes, away.
+        until: when, by time.monotonic(), there is no more use in waiting for one.
+
+        Raises PoolTimeout when no connection is free within timeout seconds or until then, and
+        psycopg2's OperationalError or InterfaceError when the database is, or goes, away.
         """
-        with self._slot(timeout):
-            conn = self._begin()
+        with self._slot(max(0, min(timeout, until - time.monotonic()))):
+            conn = self._begin(until)
             try:
                 with conn.cursor() as cur:
                     yield cur
@@ -60,13 +64,13 @@ class Pool:
     @contextmanager
     def _slot(self, timeout: float) -> Iterator[None]:
         if not self._free.acquire(timeout=timeout):
-            raise PoolTimeout(f"no connection was free for {timeout:g} seconds")
+            raise PoolTimeout(f"no connection was free for {timeout:.3g} seconds")
         try:
             yield
         finally:
             self._free.release()
 
-    def _begin(self) -> connection:
+    def _begin(self, until: float) -> connection:
         """Return a connection in a new transaction: an idle one, or a new one if it has died.
 
         A connection may die unnoticed while it is idle. BEGIN is what finds out: it comes
@@ -74,6 +78,8 @@ class Pool:
         """
         with suppress(IndexError, psycopg2.OperationalError, psycopg2.InterfaceError):
             return _begun(self._idle.pop())
+        if time.monotonic() > until:
+            raise PoolTimeout("the connection that was free is dead, and no time left for another")
         return _begun(self._connect())
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, current_app, request
 
 from demo.database import get_database
 from demo.delay import requested_delay
@@ -23,12 +24,16 @@ def index() -> dict[str, Any]:
 
 @blueprint.get("/db")
 def db() -> dict[str, Any]:
-    """Wait for the upstream half of the time, and for PostgreSQL the other half."""
+    """Wait for the upstream half of the time, and for PostgreSQL the other half.
+
+    Both together are waited for as long as the upstream alone may take: the proxy waits no longer.
+    """
+    until = time.monotonic() + current_app.config["UPSTREAM_TIMEOUT"]
     delay = requested_delay()
     half = delay / 2
     # The upstream first: a connection of the database is worth more than one of HTTP.
     get_upstream().wait(half)
-    with get_database().transaction() as cursor:
+    with get_database().transaction(until) as cursor:
         cursor.execute("SELECT pg_sleep(%s)", (half,))
     return {"delay": delay, "upstream": half, "database": half}
 
