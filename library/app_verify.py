@@ -16,6 +16,7 @@ from ansible.module_utils.greenrack_declared import (
     check_program,
     check_reports,
     check_workers,
+    has_psycopg,
     reports_of,
 )
 
@@ -37,6 +38,7 @@ options:
   mode: {description: "Name of the declared mode, for messages", type: str, required: true}
   program: {description: What its main process's command line must hold, type: str, required: true}
   workers: {description: Processes that must have imported the application, type: int, required: true}
+  master: {description: Whether the main process only starts those that serve, type: bool, required: true}
   slots: {description: Requests it must take at once, type: int, required: true}
   concurrency: {description: What takes each of them, type: str, choices: [one, threads, greenlets], required: true}
   patched: {description: Whether gevent must have patched it, type: bool, required: true}
@@ -66,6 +68,7 @@ ARGUMENTS = {
     "mode": {"type": "str", "required": True},
     "program": {"type": "str", "required": True},
     "workers": {"type": "int", "required": True},
+    "master": {"type": "bool", "required": True},
     "slots": {"type": "int", "required": True},
     "concurrency": {"type": "str", "choices": ["one", "threads", "greenlets"], "required": True},
     "patched": {"type": "bool", "required": True},
@@ -132,22 +135,49 @@ def together(count, path, delay, p):
     return took
 
 
-def check_concurrency(kind, path, most, cure, p):
-    """Raise Failed unless simultaneous requests come back in about the time of one."""
+def how_many(share, most, enough, fit):
+    """Return how many requests to send at once, and whether they show a worker that serves in turn.
+
+    One worker's share, for all of them may reach one that takes in more than it serves; of many workers
+    more: `enough`, however they are spread, for one of them to get several, if that many `fit` into one.
+    """
+    count = min(share, most)
+    if count < enough <= fit:
+        return enough, True
+    return count, count >= enough
+
+
+def for_http(share, workers):
+    """Return what how_many() does, of requests of which a worker takes `share`."""
+    return how_many(share, HTTP_AT_ONCE, workers + 1, share)
+
+
+def for_database(share, pool, workers):
+    """Return what how_many() does, of requests that spend half of their time in the database.
+
+    pool: a worker's connections to it. Only a third one in turn makes two seconds of one; and twice as many as
+    the pool holds take no two.
+    """
+    most = min(pool, DATABASE_AT_ONCE)
+    return how_many(share, most, 2 * workers + 1, min(share, 2 * pool))
+
+
+def check_concurrency(kind, path, count, shows, cure, p):
+    """Raise Failed unless `count` simultaneous requests come back in about the time of one."""
     if not path:
         return f"{kind}: not asked, for no path is declared"
-    # One worker's share, for all of them may reach one that takes in more than it serves.
-    count, delay = min(max(p["slots"] // p["workers"], 1), most), p["delay"]
+    few = f", too few to show which of {p['workers']} workers serves one after the other"
+    end, delay = "" if shows or p["concurrency"] == "one" else few, p["delay"]
     for _ in range(TRIES):
         took = together(count, path, delay, p)
         said = f"{count} requests of {delay:g} s at once took {took:.2f} s"
         if took <= 2 * delay:  # less than two rounds would take
-            return f"{kind}: {said}"
+            return f"{kind}: {said}{end}"
         if took > ROUNDS * delay:
             break
         # What a slow processor takes does not grow with the wait; what a server that waits in turn takes does.
         if together(count, path, 3 * delay, p) - took < 1.5 * 2 * delay:
-            return f"{kind}: {said}, and no more for each second that they wait longer"
+            return f"{kind}: {said}, and no more for each second that they wait longer{end}"
     raise Failed(f"{said} through {kind}. {cure}")
 
 
@@ -179,19 +209,22 @@ def verify(p, load=True):
         f"It does not take the {p['slots']} requests at once that are declared. Look at its workers, threads or "
         "greenlets, and at whether the HTTP client is patched and its pool is large enough."
     )
-    said.append(check_concurrency("the HTTP client", p["http_path"], HTTP_AT_ONCE, cure, p))
+    share = max(p["slots"] // p["workers"], 1)
+    numbers = for_http(share, p["workers"])
+    said.append(check_concurrency("the HTTP client", p["http_path"], *numbers, cure, p))
     if p["patched"] and not p["psycogreen"]:
         said.append("the database driver blocks, as psycogreen=false asks for: not measured")
     else:
         cure = (
-            "psycopg2 blocks the event loop: set psycogreen: true, or choose a mode with threads."
-            if p["patched"]
-            else "The database driver or its pool lets fewer through: look at DATABASE_POOL and at max_connections."
+            "The application has no psycopg2, so what it asks the database by blocks the event loop: choose a mode "
+            "with threads, or a driver that waits in Python."
+            if p["patched"] and not has_psycopg(found, p)
+            else "The database driver waits as declared, so its pool or the database lets fewer through: look at "
+            "DATABASE_POOL, max_connections and pgbouncer_pool_size."
         )
-        # Each worker has a pool of its own.
-        most = min(p["database_at_once"], DATABASE_AT_ONCE)
+        numbers = for_database(share, p["database_at_once"], p["workers"])
         path = p["database_path"]
-        said.append(check_concurrency("the database driver", path, most, cure, p))
+        said.append(check_concurrency("the database driver", path, *numbers, cure, p))
     return [*said, check_steady(found, p)]
 
 

@@ -36,15 +36,21 @@ def check_workers(found, p):
     if len(reports) != p["workers"]:
         raise Failed(
             f"{len(reports)} processes of {p['unit']} have imported the application, and {p['workers']} are "
-            f"declared. Deploy again, so that its configuration is what is declared: "
+            "declared. If it was deployed so, with app_workers or a profile of its own, type that here too. Else "
+            "deploy again, so that its configuration is what is declared: "
             f"ansible-playbook site.yml -e server={p['mode']}"
         )
-    if p["workers"] > 1 and next(iter(found)) in reports:
+    if p["master"] and next(iter(found)) in reports:
         raise Failed(
             f"the main process of {p['unit']} has imported the application itself, and {p['mode']} has workers that "
             f"do. Deploy again: ansible-playbook site.yml -e server={p['mode']}"
         )
     return reports
+
+
+def has_psycopg(found, p):
+    """Return whether any process that has imported the application has psycopg2."""
+    return any(one["wait_callback"] is not None for one in reports_of(found, p).values())
 
 
 def taken(kind, number):
@@ -56,23 +62,26 @@ def taken(kind, number):
     return f"{f'{number} requests' if number else 'requests'} at once in {kind}"
 
 
-def check_serves(pid, kind, number, p):
+def check_serves(pid, serves, p):
     """Raise Failed unless a worker takes requests as declared, and as many at once."""
     declared = p["slots"] // p["workers"]
-    if kind != p["concurrency"] or number not in (None, declared):
-        raise Failed(
-            f"process {pid} takes {taken(kind, number)}, and {taken(p['concurrency'], declared)} are declared. "
-            "If it was deployed so, with app_concurrency or a profile of its own, type that here too. Else something "
-            f"overrules {p['mode']}'s configuration: look for GUNICORN_CMD_ARGS, UWSGI_... and the like in app_env, "
-            f"and for a file or a drop-in that somebody changed by hand: systemctl cat {p['unit']}"
-        )
+    kind, number = serves or (None, None)
+    if kind == p["concurrency"] and number in (None, declared):
+        return
+    takes = taken(kind, number) if kind else "requests in a way it does not tell"
+    raise Failed(
+        f"process {pid} takes {takes}, and {taken(p['concurrency'], declared)} are declared. "
+        "If it was deployed so, with app_concurrency or a profile of its own, type that here too. Else something "
+        f"overrules {p['mode']}'s configuration: look for GUNICORN_CMD_ARGS, UWSGI_... and the like in app_env, "
+        f"and for a file or a drop-in that somebody changed by hand: systemctl cat {p['unit']}"
+    )
 
 
 def check_reports(reports, p):
     """Raise Failed unless every worker is patched, or not, and takes requests, as declared."""
     for pid, report in reports.items():
-        if report.get("serves"):  # one that an earlier version has started says nothing of it
-            check_serves(pid, *report["serves"], p)
+        if "serves" in report:  # one that an earlier version has started knows nothing of it
+            check_serves(pid, report["serves"], p)
         if report["patched"] != p["patched"]:
             raise Failed(
                 f"gevent has patched nothing in process {pid}, so every wait stops all of its requests. Patch in "
@@ -96,4 +105,7 @@ def check_reports(reports, p):
                 "the entry, or say -e psycogreen=true in a gevent mode."
             )
     word = "patched by gevent" if p["patched"] else "not patched"
-    return f"{len(reports)} workers, {word}, TLS works, psycopg2 {'gives way' if p['psycogreen'] else 'blocks'}"
+    psycopg = "psycopg2 gives way" if p["psycogreen"] else "psycopg2 blocks"
+    if all(report["wait_callback"] is None for report in reports.values()):
+        psycopg = "there is no psycopg2"
+    return f"{len(reports)} workers, {word}, TLS works, {psycopg}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import http.client
 import json
+import socket
 import threading
 import time
 from contextlib import ExitStack, closing, suppress
@@ -39,6 +40,7 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
     declared = {
         **{"unit": "demo.service", "bind": bind, "protocol": protocol, "mode": mode},
         **{"program": MODES[mode].program, "workers": workers, "slots": workers * each},
+        **{"master": row["sizes"]["default"]["workers"] == 0},
         **{"patched": row["entry"] == "patched", "psycogreen": row["entry"] == "patched"},
         **{
             "concurrency": row["concurrency"],
@@ -178,6 +180,36 @@ def test_a_stop_waits_for_requests_and_not_for_who_may_send_one(
         for one in eager:
             one.join()
         assert group_of(process) == {}
+
+
+@pytest.mark.parametrize("kind", ["tcp"])
+@pytest.mark.parametrize("mode", MODES)
+def test_it_takes_what_nginx_lets_through(mode: str, bind: str, folder: Path) -> None:
+    """One line of 8 KiB, and as much in headers; uWSGI by its own protocol is sent no more."""
+    address, port = bind.split(":")
+    with (
+        serving(mode, "http", bind, folder),
+        closing(http.client.HTTPConnection(address, int(port), timeout=20)) as link,
+    ):
+        link.request("GET", f"/hello?a={'a' * 8000}", headers={"X-Long": "b" * 8000})
+        answer = link.getresponse()
+        assert (answer.status, answer.read().endswith(b"says: hello")) == (200, True)
+
+
+@pytest.mark.parametrize("kind", ["tcp"])
+@pytest.mark.parametrize("mode", ["pywsgi_gevent"])
+@pytest.mark.parametrize("sent", [b"", b"GET /hello HTTP/1.1\r\nHost: a\r\n"])
+def test_a_client_that_went_silent_is_let_go(
+    sent: bytes, mode: str, bind: str, folder: Path
+) -> None:
+    address, port = bind.split(":")
+    with (
+        serving(mode, "http", bind, folder, app_timeout=1),
+        socket.create_connection((address, int(port)), timeout=60) as link,
+    ):
+        link.sendall(sent)
+        answer = b"".join(iter(lambda: link.recv(4096), b""))
+        assert answer.startswith(b"HTTP/1.1 400") if sent else answer == b""
 
 
 @pytest.mark.parametrize("mode", sorted(MODES.keys() - {mode for mode, _ in GRACEFUL}))

@@ -30,7 +30,7 @@ def declared(**changed: Any) -> dict[str, Any]:
     return {
         **{"unit": "demo.service", "bind": "127.0.0.1:1", "protocol": "http", "host": "localhost"},
         **{"mode": "gunicorn_gevent", "program": "gunicorn", "workers": 2, "slots": 100},
-        **{"concurrency": "greenlets"},
+        **{"concurrency": "greenlets", "master": True},
         **{
             "patched": True,
             "psycogreen": True,
@@ -124,7 +124,31 @@ def test_no_more_are_asked_of_the_database_than_one_worker_may_open(
     with waiting_server(http.server.HTTPServer) as bind:  # which takes one at a time
         p = {**write(tmp_path, p11=GOOD, p12=GOOD), "bind": bind, "http_path": "", "delay": 0.5}
         found = result(monkeypatch, {**p, "database_at_once": 1})
-    assert found["said"][-2].startswith("the database driver: 1 requests")
+    said = found["said"][-2]
+    assert said.startswith("the database driver: 1 requests")
+    assert said.endswith("too few to show which of 2 workers serves one after the other")
+
+
+@pytest.mark.parametrize(
+    ("workers", "slots", "pool", "http", "database"),
+    [
+        (2, 400, 10, (50, True), (10, True)),
+        (1, 1, 10, (1, False), (1, False)),
+        (1, 50, 2, (50, True), (3, True)),  # the third waits for one of two
+        (4, 800, 10, (50, True), (10, True)),
+        (6, 1200, 7, (50, True), (13, True)),
+        (8, 1600, 5, (50, True), (5, False)),  # 17 in one worker would wait for its 5 connections
+        (8, 1600, 100, (50, True), (17, True)),
+        (64, 12800, 100, (65, True), (129, True)),
+        (64, 128, 1, (2, False), (1, False)),
+    ],
+)
+def test_how_many_show_a_worker_that_serves_in_turn(
+    workers: int, slots: int, pool: int, http: Any, database: Any
+) -> None:
+    share = slots // workers
+    assert verify.for_http(share, workers) == http
+    assert verify.for_database(share, pool, workers) == database
 
 
 def test_what_has_passed_is_not_asked_again(
@@ -154,12 +178,18 @@ def test_a_driver_that_is_meant_to_block_is_not_measured(
 
 
 @pytest.mark.parametrize(
-    ("patched", "cure"), [(True, "set psycogreen: true"), (False, "look at DATABASE_POOL")]
+    ("patched", "callback", "cure"),
+    [
+        (True, True, "look at DATABASE_POOL"),
+        (False, False, "look at DATABASE_POOL"),
+        (True, None, "has no psycopg2"),
+        (False, None, "look at DATABASE_POOL"),
+    ],
 )
 def test_a_database_that_lets_one_through(
-    patched: bool, cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    patched: bool, callback: Any, cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = {"patched": patched, "tls": "ok", "wait_callback": patched}
+    report = {"patched": patched, "tls": "ok", "wait_callback": callback}
     p = {**write(tmp_path, p11=report, p12=report), "patched": patched, "psycogreen": patched}
     with waiting_server(http.server.HTTPServer) as bind:
         found = result(monkeypatch, {**p, "bind": bind, "http_path": "", "slots": 6, "delay": 0.3})

@@ -51,16 +51,21 @@ def test_the_declared_workers(tmp_path: Path) -> None:
     assert of.check_workers(FOUND, p) == {11: GOOD, 12: GOOD}
 
 
-def test_a_main_process_that_is_a_worker_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [["p10", "p12"], ["p10"]])
+def test_a_main_process_that_is_a_worker_itself(workers: list[str], tmp_path: Path) -> None:
+    p = {**write(tmp_path, **dict.fromkeys(workers, GOOD)), "workers": len(workers)}
     with pytest.raises(of.Failed, match=r"the main process of demo\.service has imported"):
-        of.check_workers(FOUND, write(tmp_path, p10=GOOD, p12=GOOD))
+        of.check_workers(FOUND, p)
+    assert of.check_workers(FOUND, {**p, "master": False})
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_other_workers_than_declared(number: int, tmp_path: Path) -> None:
     p = write(tmp_path, **{f"p{pid}": GOOD for pid in list(FOUND)[:number]})
-    says = rf"^{number} processes of demo.service have imported .* 2 are declared\. Deploy again"
-    with pytest.raises(of.Failed, match=says):
+    says = (
+        rf"^{number} processes of demo.service have imported .* 2 are declared\. If .* app_workers "
+    )
+    with pytest.raises(of.Failed, match=says + ".* Else deploy again"):
         of.check_workers(FOUND, p)
 
 
@@ -86,7 +91,8 @@ def test_workers_that_are_what_is_declared(
     p = declared(**changed)
     assert of.check_reports({11: report, 12: report}, p) == says
     without = {**report, "wait_callback": None}  # an application without psycopg2
-    assert of.check_reports({11: report, 12: without}, p)
+    said = of.check_reports({11: without, 12: without}, p)
+    assert said.endswith("TLS works, there is no psycopg2")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,6 @@ def test_a_worker_that_is_not_what_is_declared(
         (["greenlets", 50], {}),
         (["threads", None], {"concurrency": "threads"}),
         (["one", None], {"concurrency": "one", "slots": 2}),
-        (None, {}),
     ],
 )
 def test_a_worker_that_takes_requests_as_declared(serves: Any, changed: dict[str, Any]) -> None:
@@ -151,9 +156,10 @@ def test_a_worker_that_takes_requests_as_declared(serves: Any, changed: dict[str
         (["threads", None], "takes requests at once in threads, and 50 requests"),
         (["one", None], "takes one request after the other, and 50 requests"),
         (["SyncWorker", None], "takes requests as SyncWorker does, and 50 requests"),
+        (None, "takes requests in a way it does not tell, and 50 requests"),
     ],
 )
-def test_a_worker_that_takes_requests_otherwise(serves: list[Any], says: str) -> None:
+def test_a_worker_that_takes_requests_otherwise(serves: Any, says: str) -> None:
     with pytest.raises(of.Failed) as error:
         of.check_reports({11: {**GOOD, "serves": serves}}, declared())
     assert says in str(error.value)
