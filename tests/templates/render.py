@@ -103,6 +103,11 @@ def of_topology() -> dict[str, Any]:
     return _copied(_read(ROLES.parent / "inventories/topology.yml"))
 
 
+def of_inventory(name: str) -> dict[str, Any]:
+    """Return what one of our inventories says of the application."""
+    return _copied(_read(ROLES.parent / f"inventories/{name}/group_vars/all/app.yml"))
+
+
 def variables(role: str, **overrides: Any) -> dict[str, Any]:
     """Return what a role's templates see; overrides win over everything, as extra vars do."""
     path = ROLES / role

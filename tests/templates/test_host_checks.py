@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from render import evaluate, of_role
+from render import evaluate, of_inventory, of_role
 
 HERE = {"preflight_listens": True, "preflight_address": "10.0.0.21"}
 
@@ -43,6 +43,25 @@ def test_what_others_reach_a_host_at_is_its_own(given: dict[str, Any], passes: b
     assert right("and it has no address but", facts, **{**HERE, **given}) is passes
 
 
+@pytest.mark.parametrize("inventory", ["lab", "example"])
+@pytest.mark.parametrize(
+    ("given", "cure"),
+    [
+        ({"app_client": "request"}, ["-e app_client=requests"]),
+        ({"app_client": "geventhttpclient", "server": "uwsgi_sync"}, ["-e app_client=urllib3"]),
+        ({"app_client": "geventhttpclient", "server": "pywsgi_gevent"}, []),
+        ({"app_client": "unpooled"}, []),
+        ({}, []),
+    ],
+)
+def test_what_the_demos_inventory_checks_itself(
+    inventory: str, given: dict[str, Any], cure: list[str]
+) -> None:
+    wrong = "preflight_own_checks | rejectattr('right') | map(attribute='says') | list"
+    says = evaluate("preflight", wrong, **{**of_inventory(inventory), **given})
+    assert [part for part, said in zip(cure, says, strict=True) if part not in said] == []
+
+
 @pytest.mark.parametrize(
     ("given", "passes"),
     [
@@ -67,6 +86,9 @@ def test_tls_takes_an_nginx_that_speaks_it(given: dict[str, Any], passes: bool) 
         ({"app_database_timeout": "11", "app_timeout": "40"}, True),
         ({"app_database_timeout": 11, "nginx_timeout": 44}, True),
         ({"app_database_timeout": 3, "app_timeout": 1}, False),
+        # libpq waits two seconds at least, and whole ones.
+        ({"app_database_timeout": 0.5, "app_timeout": 2, "nginx_timeout": 3}, False),
+        ({"app_database_timeout": 0.5, "app_timeout": 2, "nginx_timeout": 3.5}, True),
         ({"app_database_timeout": 3, "app_timeout": 1, "proxy": "false"}, True),
         ({"app_database_timeout": 3, "app_timeout": 1, "app_database_pool": 0}, True),
     ],
