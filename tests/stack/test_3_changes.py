@@ -63,6 +63,17 @@ def test_interrupted_run_is_completed_by_the_next(deployed):
     assert int(queue) == max(at_once, 4096), "every request it takes may come at the same moment"
 
 
+def test_release_that_nginx_would_have_to_be_told_of_is_refused(deployed):
+    run = deployed.play("playbooks/release.yml")
+    assert (run.code != 0, sum(run.changed.values())) == (True, 0), run.output
+    assert "nginx was told app_timeout=30, most=" in run.output, run.output
+    assert "or, to change it: ansible-playbook site.yml" in run.output, run.output
+    run = deployed.play("playbooks/measure.yml", "-e", "benchmark_load=c200")
+    assert "-e app_concurrency=2500" in run.output, run.output
+    run = deployed.play("site.yml")
+    assert run.code == 0, run.output
+
+
 def test_proxy_that_is_lost_in_the_middle_finds_what_it_sends_to(deployed, app_copy):
     (app_copy / "new").write_text("new")
     listed = "systemctl is-active demo-blue demo-green || true"

@@ -47,7 +47,7 @@ def _release_of(lab):
 CHANGES = [
     ["site.yml", "-e", "server=gunicorn_sync"],
     ["site.yml", "-e", "server=uwsgi_gevent"],
-    ["playbooks/release.yml", "-e", "app_timeout=31"],
+    ["playbooks/release.yml", "-e", "app_memory_max=70%"],
 ]
 
 
@@ -61,7 +61,7 @@ def test_change_loses_nothing(single, clients, change):
 
 def test_nothing_new_changes_nothing(single):
     before = single.instance()
-    run = single.play("playbooks/release.yml", "-e", "app_timeout=31")
+    run = single.play("playbooks/release.yml", "-e", "app_memory_max=70%")
     assert (run.code, run.changed) == (0, {"box1": 0}), run.output
     assert single.instance() == before
 

@@ -101,6 +101,7 @@ def refused(workers: list[int], pool: int, **database: Any) -> list[str]:
         "__preflight_budget_wrong",
         preflight_parts=parts,
         preflight_database_pool=str(pool),
+        pgbouncer_enabled=database.get("pgbouncer_enabled", False),
         hostvars={"db1": database, **hosts},
     )
 
@@ -168,6 +169,18 @@ def test_a_workers_share_of_the_connections(
     if each > 1:
         pooled = {"pgbouncer_enabled": True} if chosen.get("pooler") else chosen
         assert refused([workers] * hosts, each, **pooled) == []
+
+
+def test_what_keeps_the_mode_that_runs_keeps_the_pooler() -> None:
+    kept = {**of_topology(), "server_mode_kept": {"pooler": "true"}, "groups": {"database": []}}
+    for chosen, pooled in [({}, True), ({"pooler": "false"}, False)]:
+        assert evaluate("app_server", "app_pooler", **kept, **chosen) is pooled
+        assert evaluate("app_server", "pgbouncer_enabled", **kept, **chosen) is pooled
+        switches = evaluate(
+            "app_server", "__app_server_switches", **kept, **chosen, server="uwsgi_sync"
+        )
+        assert f",pooler={pooled},".lower() in switches
+    assert evaluate("app_server", "app_pooler", **of_topology()) is False
 
 
 def test_hosts_with_more_workers_have_smaller_pools() -> None:

@@ -115,7 +115,9 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
         "GREENRACK_SLOTS": str(workers * each),
         "GREENRACK_VARIANT": "" if profile == "default" else profile,
         "GREENRACK_SWITCHES": f"profile={profile},proxy=true,protocol={MODES[mode].over_tcp[0]},"
-        f"psycogreen={MODES[mode].entry == 'wsgi_gevent:app'},socket=tcp".lower(),
+        f"psycogreen={MODES[mode].entry == 'wsgi_gevent:app'},socket=tcp,pooler=false,"
+        f"app_workers={workers},app_concurrency={each}".lower(),
+        "GREENRACK_TOLD": f"app_timeout=30,most={1900 if profile == 'default' else 3800}",
         "GREENRACK_WAY": "plain",
     }
     service = parsed(unit)["Service"]
@@ -158,8 +160,10 @@ def test_whatever_it_takes_at_once_may_come_at_once(concurrency: int, queue: int
     [
         *((mode, {}, 1900) for mode in MODES),
         ("uwsgi_gevent", {"app_workers": "4", "app_concurrency": "50"}, 190),
-        # As much under every mode: a change of the mode does not touch nginx.
-        ("gunicorn_sync", {"app_workers": "4", "app_concurrency": "50"}, 190),
+        ("uwsgi_gevent", {"app_server_concurrency": "50"}, 95),
+        # As much under every mode in its own size: a change of the mode does not touch nginx.
+        ("gunicorn_sync", {"app_workers": "4", "app_concurrency": "50"}, 1900),
+        ("pywsgi_gevent", {"app_concurrency": "8000"}, 16000),
     ],
 )
 def test_nginx_sends_a_host_no_more_than_what_must_not_be_filled_takes(
