@@ -27,6 +27,7 @@ options:
   disks: {description: "Paths written to, {path: MiB wanted free, for all below it too}", type: dict, default: {}}
   directories: {description: Directories whose entries are wanted, type: list, elements: path, default: []}
   files: {description: Files of which it is wanted what they are, type: list, elements: path, default: []}
+  notes: {description: Files whose first line is wanted, type: list, elements: path, default: []}
   units: {description: "systemd units that are wanted, such as nginx.service", type: list, elements: str, default: []}
   believed: {description: File of certificates whose digests are wanted, type: path, default: /etc/greenrack/tls/ca.crt}
 """
@@ -52,6 +53,7 @@ ansible_facts:
     somaxconn: {description: The longest queue of connections a socket may have, type: int}
     entries: {description: "Names in each directory, none where there is no directory", type: dict}
     files: {description: "What each file is that there is, {path: MODE OWNER GROUP SHA256}", type: dict}
+    notes: {description: "The first line of each file that there is, {path: line}", type: dict}
     firewall: {description: "Whether role firewall's table is loaded, and will be after a reboot", type: bool}
     units: {description: "Each unit's {active: bool, environment: {NAME: value}}", type: dict}
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
@@ -112,6 +114,15 @@ def files(paths):
             who = f"{name_of(pwd.getpwuid, now.st_uid)} {name_of(grp.getgrgid, now.st_gid)}"
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             found[str(path)] = f"{now.st_mode & 0o7777:04o} {who} {digest}"
+    return found
+
+
+def notes(paths):
+    """Return {path: first line} of the files that exist."""
+    found = {}
+    for path in map(Path, paths):
+        with suppress(OSError), path.open(encoding="utf-8", errors="replace") as lines:
+            found[str(path)] = lines.readline().rstrip("\n")
     return found
 
 
@@ -246,6 +257,7 @@ def main():
             "disks": {"type": "dict", "default": {}},
             "directories": {"type": "list", "elements": "path", "default": []},
             "files": {"type": "list", "elements": "path", "default": []},
+            "notes": {"type": "list", "elements": "path", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
             "believed": {"type": "path", "default": "/etc/greenrack/tls/ca.crt"},
         },
@@ -269,6 +281,7 @@ def main():
         "somaxconn": int(Path("/proc/sys/net/core/somaxconn").read_text("ascii")),
         "entries": {path: entries(path) for path in module.params["directories"]},
         "files": files(module.params["files"]),
+        "notes": notes(module.params["notes"]),
         "firewall": greenrack_firewall.stands(),
         "listeners": listeners(),
         "exposed": sorted({port for _, port, exposed in listening() if exposed}),

@@ -117,7 +117,6 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
         "GREENRACK_SWITCHES": f"profile={profile},proxy=true,protocol={MODES[mode].over_tcp[0]},"
         f"psycogreen={MODES[mode].entry == 'wsgi_gevent:app'},socket=tcp,pooler=false,"
         f"app_workers={workers},app_concurrency={each}".lower(),
-        "GREENRACK_TOLD": f"app_timeout=30,most={1900 if profile == 'default' else 3800}",
         "GREENRACK_WAY": "plain",
     }
     service = parsed(unit)["Service"]
@@ -173,6 +172,45 @@ def test_nginx_sends_a_host_no_more_than_what_must_not_be_filled_takes(
     assert int(evaluate("app_server", "__app_server_most", **of_mode(mode), **facts, **chosen)) == (
         most
     )
+
+
+@pytest.mark.parametrize(
+    ("mode", "told", "chosen", "wrong"),
+    [
+        ("uwsgi_gevent", [["40", "1900"]], {}, []),
+        ("uwsgi_gevent", [], {"app_timeout": 60}, []),  # nginx is told in the same run
+        ("uwsgi_gevent", [["40", "950"], ["70", "1900"]], {"app_timeout": 39}, []),
+        ("uwsgi_gevent", [["40", "1900"]], {"app_timeout": 40}, ["waits 40 s"]),
+        ("uwsgi_gevent", [["40", "4750"]] * 2, {}, ["sends 4750 requests at once"]),
+        ("uwsgi_gevent", [["40", "0"]], {}, ["sends 0 requests at once"]),  # as many as come
+        ("gunicorn_gevent", [["40", "4750"]], {}, []),
+        ("uwsgi_gevent", [["9", "1900"]], {"app_concurrency": 50}, ["waits 9 s", "than 95"]),
+    ],
+)
+def test_what_nginx_was_told_goes_with_the_instance(
+    mode: str, told: list[list[str]], chosen: dict[str, Any], wrong: list[str]
+) -> None:
+    given = {**of_mode(mode), "app_server_told": told, **chosen}
+    said = evaluate("app_server", "__app_server_untold", **given)
+    assert [part for part, one in zip(wrong, said, strict=True) if part not in one] == []
+
+
+def test_nginx_says_what_it_was_told() -> None:
+    lines = render("nginx", "site.conf.j2", app_timeout=50, nginx_max_conns=950).splitlines()
+    assert lines[0] == "# waits 60 s, sends 950 at once"
+    notes = {"/etc/nginx/conf.d/demo.conf": lines[0]}
+    hostvars = {
+        "proxy1": {"ansible_facts": {"greenrack": {"notes": notes}}},
+        "proxy2": {"ansible_facts": {"greenrack": {"notes": {}}}},
+        "proxy3": {},
+    }
+    given = {**of_topology(), "groups": {"proxy": list(hostvars)}, "hostvars": hostvars}
+    release = {**given, "preflight_brings": ["app_server"]}
+    assert evaluate("app_server", "app_server_told", **release) == [["60", "950"]]
+    for nobody in ([], ["app_server", "nginx"]):
+        told = evaluate("app_server", "app_server_told", **{**given, "preflight_brings": nobody})
+        assert told == []
+    assert evaluate("app_server", "app_server_told", **release, proxy="false") == []
 
 
 def test_nginx_sends_every_host_what_the_smallest_takes() -> None:

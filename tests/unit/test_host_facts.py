@@ -258,3 +258,10 @@ def test_certificates_that_are_believed(tmp_path: Path) -> None:
     file.write_text(f"{one}\n{two}\n")
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in (one, two)]
     assert facts.believed(str(file)) == digests
+
+
+def test_the_first_line_of_a_file_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "some").write_text("waits 40 s\nand more\n")
+    (tmp_path / "empty").touch()
+    found = facts.notes([f"{tmp_path}/{name}" for name in ("some", "empty", "none")])
+    assert found == {f"{tmp_path}/some": "waits 40 s", f"{tmp_path}/empty": ""}
