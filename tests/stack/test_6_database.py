@@ -124,6 +124,20 @@ def test_pooler_that_is_killed_is_started_again(database):
     assert said is None, f"after pgbouncer was killed: {said}"
 
 
+def test_release_stays_behind_the_pooler(database):
+    before = database.instance()
+    given = {"database_password": PASSWORD, "app_memory_max": "70%"}
+    run = database.play("playbooks/release.yml", "-e", json.dumps(given))
+    assert run.code == 0, run.output
+    assert database.instance() != before
+    environment = database.run("app1", f"cat /etc/{database.instance()}.env")
+    assert ":6432/" in environment, "the release went past the pooler"
+    assert database.get("/db?delay=0.1")[0] == 200
+    run = database.play("playbooks/verify.yml", "-e", json.dumps(given))
+    assert run.code != 0, run.output
+    assert "-e pooler=true" in run.output, run.output
+
+
 EXHAUSTED = {
     "the application's pool": {"app_workers": 1, "app_database_pool": 1},
     # The gate asks for ten at once, which is what this pooler does not have.
