@@ -29,7 +29,8 @@ plain = socket.create_connection(("%(address)s", %(port)d), 5)
 plain.sendall(bytes.fromhex("0000000804d2162f"))
 plain.recv(1)
 link = ssl._create_unverified_context().wrap_socket(plain)
-link.sendall(b"\x00\x00\x00\x21\x00\x03\x00\x00user\x00demo\x00database\x00demo\x00\x00")
+login = b"user\x00%(login)s\x00database\x00demo\x00\x00"
+link.sendall((8 + len(login)).to_bytes(4, "big") + b"\x00\x03\x00\x00" + login)
 print(link.recv(300))
 END"""
 
@@ -114,9 +115,11 @@ class Lab:
         assert done.rc == 0, f"{name}: {command}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
 
-    def knock(self, name, port):
+    def knock(self, name, port, login="demo"):
         """Return the first thing the database's host says at a port to a login that comes by TLS from a host."""
-        return self.run(name, KNOCK % {"address": self.address("db1"), "port": port})
+        return self.run(
+            name, KNOCK % {"address": self.address("db1"), "port": port, "login": login}
+        )
 
     def boot_id(self, name):
         """Return what the kernel calls the host's present run, or None if it cannot be reached."""

@@ -61,7 +61,7 @@ def _ask_at_once(lab, number, path):
 
 def _connections(lab):
     """Return how many connections the application's role has at PostgreSQL."""
-    count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'demo'"
+    count = "SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 'demo%'"
     return int(lab.run("db1", f'runuser -u postgres -- psql -XAtc "{count}"'))
 
 
@@ -73,11 +73,11 @@ def test_pooler_runs_and_only_its_clients_may_use_it(database):
     secrets = database.host("db1").file("/etc/pgbouncer/userlist.txt")
     assert (secrets.user, secrets.mode) == ("postgres", 0o640), "others may read the passwords"
     assert PASSWORD not in database.run("db1", "journalctl --no-pager"), "in the journal"
-    assert ":6432/demo" in database.run(
-        "app1", f"grep DATABASE_URL /etc/{database.instance()}.env"
-    ), "not used"
-    assert database.knock("db1", 6432)[2] == "E", "a host that is no client is asked to log in"
-    assert database.knock("app1", 6432)[2] == "R", "the application's host is not asked to log in"
+    used = database.run("app1", f"grep DATABASE_URL /etc/{database.instance()}.env")
+    assert ":6432/demo" in used, "not used"
+    login = "demo_2" if "//demo_2:" in used else "demo"  # as another test may have left it
+    assert database.knock("db1", 6432, login)[2] == "E", "a host that is no client may log in"
+    assert database.knock("app1", 6432, login)[2] == "R", "the application's host may not log in"
 
 
 def test_second_run_changes_nothing(database):

@@ -16,7 +16,9 @@ verify = greenrack_modules.load("app_verify")
 
 def together(bind: str, **changed: Any) -> str:
     p = declared(bind=bind, **changed)
-    return verify.check_concurrency("the HTTP client", p["http_path"], 4, "Do this.", p)
+    share = max(p["slots"] // p["workers"], 1)
+    numbers = verify.how_many(share, 4, p["workers"] + 1, share)
+    return verify.check_concurrency("the HTTP client", p["http_path"], *numbers, "Do this.", p)
 
 
 def test_requests_that_are_served_together() -> None:
