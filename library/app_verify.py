@@ -202,7 +202,9 @@ def check_steady(before, p):
 def verify(p, load=True):
     """Run all checks, but those that load it and wait for it if `load` is false; return what they found."""
     found = settled(p)
-    said = [check_program(found, p), check_reports(check_workers(found, p), p)]
+    said = [check_program(found, p)]
+    reports = check_workers(found, p)
+    said.append(check_reports(reports, p))
     if not load:
         return [*said, "the same has passed here since the host was booted: it is not loaded again"]
     cure = (
@@ -218,7 +220,7 @@ def verify(p, load=True):
         cure = (
             "The application has no psycopg2, so what it asks the database by blocks the event loop: choose a mode "
             "with threads, or a driver that waits in Python."
-            if p["patched"] and not has_psycopg(found, p)
+            if p["patched"] and not has_psycopg(reports)
             else "The database driver waits as declared, so its pool or the database lets fewer through: look at "
             "DATABASE_POOL, max_connections and pgbouncer_pool_size."
         )

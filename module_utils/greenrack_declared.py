@@ -48,9 +48,9 @@ def check_workers(found, p):
     return reports
 
 
-def has_psycopg(found, p):
+def has_psycopg(reports):
     """Return whether any process that has imported the application has psycopg2."""
-    return any(one["wait_callback"] is not None for one in reports_of(found, p).values())
+    return any(report["wait_callback"] is not None for report in reports.values())
 
 
 def taken(kind, number):
@@ -106,6 +106,6 @@ def check_reports(reports, p):
             )
     word = "patched by gevent" if p["patched"] else "not patched"
     psycopg = "psycopg2 gives way" if p["psycogreen"] else "psycopg2 blocks"
-    if all(report["wait_callback"] is None for report in reports.values()):
+    if not has_psycopg(reports):
         psycopg = "there is no psycopg2"
     return f"{len(reports)} workers, {word}, TLS works, {psycopg}"
