@@ -132,7 +132,7 @@ def evaluate(role: str, expression: str, **overrides: Any) -> Any:
 
 def render(role: str, template: str, **overrides: Any) -> str:
     """Return a role's template as a deploy would write it, an undefined variable being an error."""
-    return evaluate(role, f"lookup('ansible.builtin.template', '{template}')", **overrides)
+    return evaluate(role, f"lookup('rendered', '{template}')", **overrides)
 
 
 def of_bind(bind: str) -> dict[str, Any]:
