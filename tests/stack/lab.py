@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SUDO = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
 
+# Hosts on this machine are sent bytecode for nothing, and are spared a third of the work of each task.
+NEAR = {"GREENRACK_BYTECODE": "true"}
+
 # What a host writes by itself, without anybody changing it.
 RESTLESS = re.compile(
     r"^(run|tmp|var/(log|tmp|cache|lib/(systemd|apt|dpkg/lock))|(root|home/[^/]+)/\.(ansible|sudo_as_admin))"
@@ -92,8 +95,8 @@ class Lab:
 
     def begin(self, playbook, *arguments, env=None, **options):
         """Start a playbook; env: more of its environment; options: what subprocess.Popen takes besides."""
-        path = f"{BIN}:{os.environ['PATH']}"
-        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "PATH": path, **(env or {})}
+        own = {"ANSIBLE_NOCOLOR": "1", "PATH": f"{BIN}:{os.environ['PATH']}", **NEAR}
+        environment = {**os.environ, **own, **(env or {})}
         given = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "text": True}
         command = self.command(playbook, *arguments)
         return subprocess.Popen(command, cwd=ROOT, env=environment, **given, **options)

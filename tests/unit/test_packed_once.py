@@ -1,0 +1,186 @@
+"""Packed modules are kept from one run to the next, and never longer than what they were packed from."""
+
+import base64
+import importlib.util
+import io
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLAY = "- hosts: localhost\n  gather_facts: false\n  tasks: [{name: Ask, %s: {}}]\n"
+MODULE = """\
+#!/usr/bin/python
+from ansible.module_utils import basic
+%s
+basic.AnsibleModule({}).exit_json(msg=f"{text}, {basic.__file__.rpartition('.')[2]}")
+"""
+
+
+@pytest.fixture(scope="module")
+def packed_once():
+    path = ROOT / "callback_plugins" / "packed_once.py"
+    spec = importlib.util.spec_from_file_location("packed_once", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A playbook with a module of its own, and a home that is nobody's."""
+    write(tmp_path / "play.yml", PLAY % "says")
+    write(tmp_path / "library/says.py", MODULE % "text = 'first'")
+    config = f"[defaults]\ncallback_plugins = {ROOT}/callback_plugins\nroles_path = roles\n"
+    write(tmp_path / "ansible.cfg", config)
+    return tmp_path
+
+
+def play(project, *playbooks, **environment):
+    """Return what playbooks say."""
+    home = {"HOME": str(project / "home"), "ANSIBLE_CONFIG": "ansible.cfg"}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ansible-playbook", "-vv", *(playbooks or ["play.yml"])],
+        cwd=project,
+        env={**os.environ, **home, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "callback" not in done.stderr
+    return done.stdout
+
+
+def kept(project):
+    found = project.glob("home/.cache/greenrack/modules/*/*says-ZIP_DEFLATED-none")
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in found}
+
+
+def test_second_run_takes_what_the_first_has_packed(project):
+    play(project)
+    (first,) = kept(project).items()
+    assert '"first, py"' in play(project)
+    assert [*kept(project).items()] == [first]
+    first[0].write_bytes(b"")  # so that is what it takes
+    with pytest.raises(AssertionError, match="Ran out of input"):
+        play(project)
+
+
+def test_hosts_compile_nothing_where_they_are_told_so(project):
+    play(project)
+    assert '"first, py"' in play(project, GREENRACK_BYTECODE="true"), "this run packs it"
+    assert '"first, pyc"' in play(project, GREENRACK_BYTECODE="true")
+    assert '"first, py"' in play(project)
+
+
+CHANGED = {
+    "the module": ("library/says.py", MODULE % "text = '{0}'"),
+    "what it imports from a package": ("module_utils/of/words.py", "text = '{0}'\n"),
+    "what it imports from its role": ("roles/one/module_utils/words.py", "text = '{0}'\n"),
+    "a module beside an imported playbook": ("far/library/says.py", MODULE % "text = '{0}'"),
+    "a module of a collection that is not released": (
+        "collections/ansible_collections/of/mine/plugins/modules/says.py",
+        MODULE % "text = '{0}'",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_what_was_changed_is_packed_anew(project, what):
+    path, text = CHANGED[what]
+    place = Path(path)
+    (project / "library/says.py").unlink()
+    if "module_utils" in place.parts:
+        name = ".".join(place.with_suffix("").parts[place.parts.index("module_utils") + 1 :])
+        says = "roles/one/library/says.py" if "roles" in place.parts else "library/says.py"
+        write(project / says, MODULE % f"from ansible.module_utils.{name} import text")
+    if "roles" in place.parts:
+        write(project / "roles/one/tasks/main.yml", "- says:\n")
+        write(project / "play.yml", "- hosts: localhost\n  roles: [one]\n")
+    if "far" in place.parts:
+        (project / "far").mkdir()
+        (project / "play.yml").rename(project / "far/play.yml")
+        write(project / "play.yml", "- import_playbook: far/play.yml\n")
+    if "collections" in place.parts:
+        write(project / "play.yml", PLAY % "of.mine.says")
+    if "of" in place.parts[:2]:
+        write(project / place.with_name("__init__.py"), "")
+    for version in ("1st", "2nd"):  # of one size
+        write(project / path, text.replace("{0}", version))
+        assert f'"{version}, py"' in play(project)
+    assert (len(kept(project)), len({*kept(project)})) == (2, 2)
+
+
+def test_module_that_could_be_either_of_two_is_not_kept(project):
+    for role in ("one", "two"):
+        write(project / f"roles/{role}/library/same.py", MODULE % f"text = '{role}'")
+        write(project / f"roles/{role}/tasks/main.yml", "- same:\n")
+        write(project / f"{role}.yml", f"- hosts: localhost\n  roles: [{role}]\n")
+    for role in ("one", "two"):
+        said = play(project, f"{role}.yml")
+        assert f'"{role}, py"' in said
+        assert "Modules are packed for this run alone: same is both" in said
+
+
+def test_second_of_two_playbooks_is_played_too(project):
+    write(project / "other/again.yml", PLAY % "says")
+    write(project / "other/library/other.py", MODULE % "text = 'other'")
+    write(project / "other/play.yml", PLAY % "other")
+    for _ in "12":
+        said = play(project, "play.yml", "other/play.yml")
+        assert '"first, py"' in said
+        assert '"other, py"' in said
+
+
+def test_run_does_without_where_nothing_can_be_kept(project):
+    write(project / "home/.cache", "no directory")
+    said = play(project)
+    assert '"first, py"' in said
+    assert "Modules are packed for this run alone: " in said
+
+
+def test_directory_that_others_write_to_is_not_taken(packed_once, tmp_path):
+    place = tmp_path / "key"
+    packed_once.keep_in(place)
+    assert place.stat().st_mode & 0o777 == 0o700
+    place.chmod(0o777)
+    with pytest.raises(PermissionError, match="others can write to"):
+        packed_once.keep_in(place)
+
+
+def test_what_nobody_used_for_a_week_is_thrown_away(packed_once, tmp_path):
+    for name, days in (("old", 8), ("used", 6)):
+        (tmp_path / name).mkdir()
+        then = time.time() - days * 86400
+        os.utime(tmp_path / name, (then, then))
+    packed_once.keep_in(tmp_path / "new")
+    assert {path.name for path in tmp_path.iterdir()} == {"used", "new"}
+
+
+def test_host_with_another_python_takes_the_sources(packed_once, tmp_path, monkeypatch):
+    sources = io.BytesIO()
+    with zipfile.ZipFile(sources, "w") as archive:
+        archive.writestr("of/__init__.py", "")
+        archive.writestr("of/module_utils/__init__.py", "")
+        archive.writestr("of/module_utils/says.py", "print(__file__)")
+    for magic, expected in ((importlib.util.MAGIC_NUMBER, "says.pyc"), (b"none", "says.py")):
+        monkeypatch.setattr(importlib.util, "MAGIC_NUMBER", magic)
+        packed_once.compiled.cache_clear()
+        path = tmp_path / "archive.zip"
+        packed = packed_once.with_bytecode(base64.b64encode(sources.getvalue()))
+        path.write_bytes(base64.b64decode(packed))
+        script = f"import sys; sys.path.insert(0, {str(path)!r}); import of.module_utils.says"
+        command = [sys.executable, "-c", script]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert Path(said.strip()).name == expected
