@@ -42,8 +42,8 @@ options:
     description:
       - Whether the archives have bytecode beside the sources, so that hosts whose Python has the controller's minor
         version need not compile them in every task, which takes 60 of 140 ms.
-      - They are three times as large then, 450 KB, and go to each host with each task, which is for networks that
-        take 40 Mbit a second for each host.
+      - They are three times as large then, 450 KB and more, and go to each host with each task, which is for networks
+        that take 40 Mbit a second for each host.
     type: bool
     default: false
     ini: [{section: packed_once, key: bytecode}]
@@ -56,22 +56,22 @@ UNUSED_DAYS = 7
 def _files(directory: str | Path) -> list[Path]:
     """Return all files below a directory that a module could be, or import."""
     found = (path for path in Path(directory).rglob("*") if not path.name.startswith("."))
-    return sorted(path for path in found if path.is_file() and path.suffix not in (".pyc", ".md"))
+    return [path for path in found if path.is_file() and path.suffix not in (".pyc", ".md")]
 
 
 def sources() -> Iterator[Path]:
-    """Yield, in Ansible's order, all files that it could pack for the playbooks it has loaded.
+    """Yield all files that Ansible could pack for the playbooks it has loaded, and for any with these roles.
 
-    ValueError: one name is of several, and which of them is packed depends on the playbook.
+    ValueError: one name is of several of them, and which one is packed depends on the playbook.
     """
     roles = [Path(path) for path in constants.DEFAULT_ROLES_PATH]  # type: ignore[attr-defined]
-    for loader, own in (
+    for loaded, own in (
         (module_loader._get_paths(), "library"),
         (module_utils_loader._get_paths(subdirs=False), "module_utils"),
     ):
-        of_roles = [path for role in roles for path in sorted(role.glob(f"*/{own}"))]
+        directories = [*loaded, *(path for role in roles for path in role.glob(f"*/{own}"))]
         seen: dict[Path, Path] = {}
-        for directory in dict.fromkeys(Path(path).resolve() for path in [*loader, *of_roles]):
+        for directory in {Path(path).resolve() for path in directories}:
             for path in _files(directory):
                 name = path.relative_to(directory).with_suffix("")
                 if seen.setdefault(name, path) != path and name.name != "__init__":
@@ -79,7 +79,7 @@ def sources() -> Iterator[Path]:
                 yield path
     for directory in map(Path, AnsibleCollectionConfig.collection_paths):
         below = "*/*" if directory.name == "ansible_collections" else "ansible_collections/*/*"
-        for collection in sorted(directory.glob(below)):
+        for collection in directory.glob(below):
             released = collection / "MANIFEST.json"
             yield from [released] if released.exists() else _files(collection)
 
@@ -87,7 +87,7 @@ def sources() -> Iterator[Path]:
 def key(*more: object) -> str:
     """Return a name for the state of all that could be packed, and of what else decides how it is."""
     known = [ansible_version, sys.implementation.cache_tag, __file__, *more]
-    for path in [*sources(), Path(__file__)]:
+    for path in sorted({*sources(), Path(__file__)}):
         seen = path.stat()
         known += [path, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
     return hashlib.sha256(repr(known).encode()).hexdigest()[:16]

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from bench.clients import Clients
+from tests.stack.lab import KNOWING_THE_MODE
 
 FOLDER = "/etc/greenrack/tls"
 # As an inventory says it.
@@ -34,7 +35,10 @@ context.load_cert_chain("/tmp/stranger.crt", "/tmp/stranger.key")
 """
 
 
-def play(lab, *variables, playbook="site.yml", tags="all"):
+PARTS = f"internal_tls,{KNOWING_THE_MODE}"  # of the stack, those that have to do with it
+
+
+def play(lab, *variables, playbook="site.yml", tags=PARTS):
     """Deploy, and return what the run did."""
     chosen = [word for variable in variables for word in ("-e", variable)]
     run = lab.play(playbook, "--tags", tags, *CHOSEN, *chosen)
@@ -74,7 +78,7 @@ def becomes(lab, status):
 def encrypted(deployed):
     """The stack as it is by default, which goes over to TLS; nginx is reloaded, so no connections are kept."""
     with Clients(deployed.address("proxy1"), "/?delay=1", 20, keep=False) as clients:
-        play(deployed, "server=gunicorn_gevent")
+        play(deployed, "server=gunicorn_gevent", tags="all")
         play(deployed)  # for the other instance nginx is told, and reloaded, a last time
     assert clients.failures == []
     return deployed
@@ -189,7 +193,7 @@ def test_new_authority_takes_over_without_loss(encrypted):
         secrets = yaml.safe_load(file.read_text())
         assert secrets["authority"] != secrets.pop("authority_before")
         file.write_text(yaml.safe_dump(secrets))
-        play(encrypted)
+        play(encrypted, tags="all")
     assert clients.failures == []
     assert encrypted.run("app1", count) == "1"
     assert encrypted.get("/readyz")[0] == 200
@@ -234,5 +238,5 @@ def test_it_is_taken_away_without_loss(encrypted):
     with Clients(encrypted.address("proxy1"), "/?delay=1", 20, keep=False) as clients:
         play(encrypted, "app_tls=false")
     assert clients.failures == []
-    assert sum(play(encrypted, "app_tls=false").changed.values()) == 0
+    assert sum(play(encrypted, "app_tls=false", tags="all").changed.values()) == 0
     assert "HTTP/1.1 200" in ask(encrypted, tls=False)

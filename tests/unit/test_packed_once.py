@@ -77,6 +77,16 @@ def test_second_run_takes_what_the_first_has_packed(project):
         play(project)
 
 
+def test_every_playbook_takes_what_another_has_packed(project):
+    write(project / "roles/one/library/ours.py", MODULE % "text = 'ours'")
+    write(project / "roles/one/tasks/main.yml", "- says:\n")
+    write(project / "role.yml", "- hosts: localhost\n  roles: [one]\n")
+    play(project)
+    first = kept(project)
+    assert '"first, py"' in play(project, "role.yml")
+    assert (kept(project), len(first)) == (first, 1)
+
+
 def test_hosts_compile_nothing_where_they_are_told_so(project):
     play(project)
     assert '"first, py"' in play(project, GREENRACK_BYTECODE="true"), "this run packs it"
