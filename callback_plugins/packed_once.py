@@ -16,6 +16,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,8 @@ description:
   - They are kept in C(~/.cache/greenrack/modules), in a directory for each state of all that could be packed; what
     nobody used for a week is thrown away.
   - Where nothing can be kept there, or a module could be either of two, every run packs for itself, as ever.
+  - "Whoever changes a module of a released collection by hand has to remove that directory. So has whoever includes a
+    role by the path of its directory, outside C(roles_path), with a module that is named as one of another role."
 options:
   bytecode:
     description:
@@ -53,18 +56,29 @@ options:
 UNUSED_DAYS = 7
 
 
-def _files(directory: str | Path) -> list[Path]:
-    """Return all files below a directory that a module could be, or import."""
-    found = (path for path in Path(directory).rglob("*") if not path.name.startswith("."))
-    return [path for path in found if path.is_file() and path.suffix not in (".pyc", ".md")]
+def _files(directory: str | Path) -> Iterator[Path]:
+    """Yield all files below a directory that a module could be, or import."""
+    for path in Path(directory).rglob("*"):
+        if path.is_dir() and path.is_symlink():
+            raise ValueError(f"{path} is a link, and what it leads to is not looked at")
+        if path.is_file() and path.name[0] != "." and path.suffix not in (".pyc", ".md"):
+            yield path
 
 
-def sources() -> Iterator[Path]:
-    """Yield all files that Ansible could pack for the playbooks it has loaded, and for any with these roles.
+def _named(directory: Path, path: Path) -> Path:
+    """Return what a file in a directory is imported by: a package may be one too."""
+    name = path.relative_to(directory).with_suffix("")
+    return name.parent if name.name == "__init__" else name
 
-    ValueError: one name is of several of them, and which one is packed depends on the playbook.
+
+def sources(playbooks: Path) -> Iterator[Path]:
+    """Yield all files that Ansible could pack for the playbooks it has loaded, and for others with these roles.
+
+    playbooks: the directory of the first of them. ValueError: one name is of several files, and which of them is
+    packed depends on the playbook.
     """
-    roles = [Path(path) for path in constants.DEFAULT_ROLES_PATH]  # type: ignore[attr-defined]
+    places = [*constants.DEFAULT_ROLES_PATH, playbooks / "roles"]  # type: ignore[attr-defined]
+    roles = {Path(path).resolve() for path in places}
     for loaded, own in (
         (module_loader._get_paths(), "library"),
         (module_utils_loader._get_paths(subdirs=False), "module_utils"),
@@ -73,9 +87,9 @@ def sources() -> Iterator[Path]:
         seen: dict[Path, Path] = {}
         for directory in {Path(path).resolve() for path in directories}:
             for path in _files(directory):
-                name = path.relative_to(directory).with_suffix("")
-                if seen.setdefault(name, path) != path and name.name != "__init__":
-                    raise ValueError(f"{name} is both {seen[name]} and {path}")
+                other = seen.setdefault(_named(directory, path), path)
+                if other != path and (other.stat().st_size or path.stat().st_size):
+                    raise ValueError(f"{_named(directory, path)} is both {other} and {path}")
                 yield path
     for directory in map(Path, AnsibleCollectionConfig.collection_paths):
         below = "*/*" if directory.name == "ansible_collections" else "ansible_collections/*/*"
@@ -84,10 +98,10 @@ def sources() -> Iterator[Path]:
             yield from [released] if released.exists() else _files(collection)
 
 
-def key(*more: object) -> str:
+def key(playbooks: Path, *more: object) -> str:
     """Return a name for the state of all that could be packed, and of what else decides how it is."""
-    known = [ansible_version, sys.implementation.cache_tag, __file__, *more]
-    for path in sorted({*sources(), Path(__file__)}):
+    known = [ansible_version, sys.implementation.cache_tag, *more]
+    for path in sorted({*sources(playbooks), Path(__file__)}):
         seen = path.stat()
         known += [path, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
     return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
@@ -104,8 +118,9 @@ def keep_in(place: Path) -> None:
         raise PermissionError(f"others can write to {place}")
     os.utime(place)
     for other in place.parent.iterdir():
-        if other.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
-            shutil.rmtree(other, ignore_errors=True)
+        with suppress(OSError):  # another run throws it away too
+            if other.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
+                shutil.rmtree(other)
 
 
 @cache
@@ -146,11 +161,12 @@ def store(archive: Path, place: Path, bytecode: bool) -> None:
     packed = pickle.loads(archive.read_bytes())  # noqa: S301 # this run's own
     if bytecode:
         packed = replace(packed, zip_data=with_bytecode(packed.zip_data))
-    with tempfile.NamedTemporaryFile(dir=place, prefix=".", delete=False) as new:
+    with tempfile.NamedTemporaryFile(dir=place, prefix=".") as new:
         new.write(pickle.dumps(packed))
         new.flush()
         os.fsync(new.fileno())
-    Path(new.name).rename(place / archive.name)
+        with suppress(FileExistsError):  # another run was first
+            os.link(new.name, place / archive.name)
 
 
 class CallbackModule(CallbackBase):
@@ -164,10 +180,10 @@ class CallbackModule(CallbackBase):
         """Put what was packed before where Ansible looks for what it has packed."""
         self.place = None
         self.packed = Path(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache")  # type: ignore[attr-defined]
+        self.known = Path(playbook._basedir), self.get_option("bytecode")
         try:
             self.packed.mkdir()  # it is there for the second of several playbooks, which takes what the first had
-            home = Path("~/.cache/greenrack/modules").expanduser()
-            place = home / key(self.get_option("bytecode"))
+            place = Path("~/.cache/greenrack/modules").expanduser() / key(*self.known)
             keep_in(place)
             for archive in place.glob("[!.]*"):
                 (self.packed / archive.name).symlink_to(archive)
@@ -177,8 +193,12 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Keep what this run has packed."""
-        if self.place is None:
-            return
-        for archive in self.packed.iterdir():
-            if not archive.is_symlink() and not archive.name.endswith((".lock", "-part")):
-                store(archive, self.place, self.get_option("bytecode"))
+        try:
+            # A role that was included has brought more, or a file was changed meanwhile.
+            if self.place is None or key(*self.known) != self.place.name:
+                return
+            for archive in self.packed.iterdir():
+                if not archive.is_symlink() and not archive.name.endswith((".lock", "-part")):
+                    store(archive, self.place, self.get_option("bytecode"))
+        except (OSError, ValueError) as error:
+            self._display.vv(f"Modules are packed anew by the next run: {error}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from ansible.plugins.lookup import template
 
+# Its options are those that the lookup asks for, in whichever version of Ansible.
 DOCUMENTATION = template.DOCUMENTATION
 
 

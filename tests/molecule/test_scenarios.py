@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.stack.lab import BIN, NEAR, ROOT, SUDO, Lab
+from tests.stack.lab import BIN, ROOT, SUDO, Lab
 
 CONFIG = (ROOT / ".config/molecule/config.yml").read_text(encoding="utf-8")
 SCENARIOS = {path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")} - {"default"}
@@ -38,7 +38,7 @@ def lab():
 
 def molecule(*arguments):
     """Return molecule's exit code and what it said."""
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "NO_COLOR": "1", **NEAR}
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "NO_COLOR": "1"}
     environment.pop("PYTEST_ADDOPTS", None)  # meant for this pytest, not for the scenario's own
     done = subprocess.run(
         [BIN / "molecule", "test", *arguments],

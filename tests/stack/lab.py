@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SUDO = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
 
-# Hosts on this machine are sent bytecode for nothing, and are spared a third of the work of each task.
+# Hosts on this machine are sent bytecode for nothing, and need not compile then in each task. Molecule's do without.
 NEAR = {"GREENRACK_BYTECODE": "true"}
 
 # What a host writes by itself, without anybody changing it.

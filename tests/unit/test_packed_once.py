@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import io
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -99,6 +100,10 @@ CHANGED = {
     "what it imports from a package": ("module_utils/of/words.py", "text = '{0}'\n"),
     "what it imports from its role": ("roles/one/module_utils/words.py", "text = '{0}'\n"),
     "a module beside an imported playbook": ("far/library/says.py", MODULE % "text = '{0}'"),
+    "a module of a role that is included": (
+        "far/roles/one/library/says.py",
+        MODULE % "text = '{0}'",
+    ),
     "a module of a collection that is not released": (
         "collections/ansible_collections/of/mine/plugins/modules/says.py",
         MODULE % "text = '{0}'",
@@ -115,11 +120,14 @@ def test_what_was_changed_is_packed_anew(project, what):
         name = ".".join(place.with_suffix("").parts[place.parts.index("module_utils") + 1 :])
         says = "roles/one/library/says.py" if "roles" in place.parts else "library/says.py"
         write(project / says, MODULE % f"from ansible.module_utils.{name} import text")
-    if "roles" in place.parts:
+    if place.parts[:2] == ("far", "roles"):
+        write(project / "far/roles/one/tasks/main.yml", "- says:\n")
+        write(project / "play.yml", PLAY.replace("%s: {}", "include_role: {name: one}"))
+    elif "roles" in place.parts:
         write(project / "roles/one/tasks/main.yml", "- says:\n")
         write(project / "play.yml", "- hosts: localhost\n  roles: [one]\n")
     if "far" in place.parts:
-        (project / "far").mkdir()
+        (project / "far").mkdir(exist_ok=True)
         (project / "play.yml").rename(project / "far/play.yml")
         write(project / "play.yml", "- import_playbook: far/play.yml\n")
     if "collections" in place.parts:
@@ -129,18 +137,61 @@ def test_what_was_changed_is_packed_anew(project, what):
     for version in ("1st", "2nd"):  # of one size
         write(project / path, text.replace("{0}", version))
         assert f'"{version}, py"' in play(project)
-    assert (len(kept(project)), len({*kept(project)})) == (2, 2)
+    # What an included role brings is not known when a run begins.
+    assert len(kept(project)) == (0 if "included" in what else 2)
 
 
-def test_module_that_could_be_either_of_two_is_not_kept(project):
+SAYS = MODULE % "from ansible.module_utils.words import text"
+EITHER = {
+    "a module": ({"library/same.py": MODULE % "text = '{role}'"}, "same"),
+    "what it imports": (
+        {"library/{role}.py": SAYS, "module_utils/words.py": "text = '{role}'"},
+        "words",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", EITHER)
+def test_what_could_be_either_of_two_is_not_kept(project, what):
+    files, name = EITHER[what]
     for role in ("one", "two"):
-        write(project / f"roles/{role}/library/same.py", MODULE % f"text = '{role}'")
-        write(project / f"roles/{role}/tasks/main.yml", "- same:\n")
+        for path, text in files.items():
+            place = project / "roles" / role / path.replace("{role}", role)
+            if role == "two" and "words" in path:  # a package is imported by the same name
+                place = place.with_suffix("") / "__init__.py"
+            write(place, text.replace("'{role}'", repr(role)))
+        module = "same" if name == "same" else role
+        write(project / f"roles/{role}/tasks/main.yml", f"- {module}:\n")
         write(project / f"{role}.yml", f"- hosts: localhost\n  roles: [{role}]\n")
     for role in ("one", "two"):
         said = play(project, f"{role}.yml")
         assert f'"{role}, py"' in said
-        assert "Modules are packed for this run alone: same is both" in said
+        assert f"Modules are packed for this run alone: {name} is both" in said
+
+
+def test_what_a_link_leads_to_is_not_kept(project):
+    write(project / "shared/words.py", "text = 'first'")
+    write(project / "shared/__init__.py", "")
+    (project / "module_utils").mkdir()
+    (project / "module_utils/of").symlink_to(project / "shared")
+    write(project / "library/says.py", MODULE % "from ansible.module_utils.of.words import text")
+    said = play(project)
+    assert '"first, py"' in said
+    assert "module_utils/of is a link" in said
+
+
+def test_nothing_is_left_of_what_could_not_be_kept(packed_once, tmp_path, monkeypatch):
+    packed, place = tmp_path / "packed", tmp_path / "place"
+    packed.write_bytes(pickle.dumps("an archive"))
+    place.mkdir()
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", lambda number: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            packed_once.store(packed, place, False)
+    assert [*place.iterdir()] == []
+    for _ in "12":
+        packed_once.store(packed, place, False)
+    assert [path.name for path in place.iterdir()] == ["packed"]
 
 
 def test_second_of_two_playbooks_is_played_too(project):
