@@ -55,6 +55,7 @@ def test_the_page_is_well_formed_and_loads_nothing(session):
     style = root.find("head/style").text
     assert "url(" not in style
     assert "@import" not in style
+    assert not re.search(r",\s*\{|,\s*,|, {2}", style), "a part of a rule was lost"
     policy = root.find("head/meta[@http-equiv='Content-Security-Policy']").get("content")
     assert "default-src 'none'" in policy
 
