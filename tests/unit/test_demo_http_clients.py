@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import ssl
 import subprocess
 import threading
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from demo import create_app
 from demo.errors import Failure
 from demo.http_clients import CLIENTS
@@ -235,3 +237,18 @@ def test_only_trusted_certificates_are_believed(
     run_python(script, UPSTREAM_URL=url, UPSTREAM_CLIENT=client_name)
     # One for the refusal, which is not tried again, and one that was kept.
     assert (upstream.connections, len(upstream.requests)) == (2, 2)
+
+
+INVENTORIES = Path(__file__).parents[2] / "inventories"
+
+
+@pytest.mark.parametrize("inventory", ["lab", "example"])
+def test_inventories_and_the_demo_know_the_same_clients(inventory: str) -> None:
+    told = yaml.safe_load((INVENTORIES / inventory / "group_vars/all/app.yml").read_text())
+    checks = [check for check in told["preflight_own_checks"] if "app_client" in check["right"]]
+    (named,) = (re.findall(r"'(\w+)'", check["right"].partition(" in ")[2]) for check in checks[:1])
+    assert named == list(CLIENTS)
+    valid = checks[0]["says"].partition("Valid are:")[2].partition(". Type:")[0]
+    assert [word for word in re.findall(r"\w+", valid) if word in CLIENTS] == named
+    for name, row in CLIENTS.items():
+        assert row.greenlets_only == any(f"!= '{name}'" in check["right"] for check in checks[1:])
