@@ -17,9 +17,6 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SUDO = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
 
-# Hosts on this machine are sent bytecode for nothing, and need not compile then in each task. Molecule's do without.
-NEAR = {"GREENRACK_BYTECODE": "true"}
-
 # What a host writes by itself, without anybody changing it.
 RESTLESS = re.compile(
     r"^(run|tmp|var/(log|tmp|cache|lib/(systemd|apt|dpkg/lock))|(root|home/[^/]+)/\.(ansible|sudo_as_admin))"
@@ -95,7 +92,9 @@ class Lab:
 
     def begin(self, playbook, *arguments, env=None, **options):
         """Start a playbook; env: more of its environment; options: what subprocess.Popen takes besides."""
-        own = {"ANSIBLE_NOCOLOR": "1", "PATH": f"{BIN}:{os.environ['PATH']}", **NEAR}
+        own = {"ANSIBLE_NOCOLOR": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
+        # Hosts on this machine are sent it for nothing, and need not compile in each task. Molecule's do without.
+        own["GREENRACK_BYTECODE"] = "true"
         environment = {**os.environ, **own, **(env or {})}
         given = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "text": True}
         command = self.command(playbook, *arguments)

@@ -143,6 +143,11 @@ def lines_with(pattern: str, files: list[Path]) -> list[str]:
     ]
 
 
+def test_templates_are_rendered_without_a_copy_of_all_variables() -> None:
+    files = files_of_git("*.yml", "*.j2")
+    assert lines_with(r"lookup\(['\"](ansible\.builtin\.)?template['\"]", files) == []
+
+
 GROUPS = r"\bgroups(?:\[|\.[a-z])|\bgroup_names\b"
 
 

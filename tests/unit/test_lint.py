@@ -21,17 +21,8 @@ BIN = Path(sys.executable).parent
 LINTERS = {hook["id"]: hook["entry"].replace(".venv/bin/", "") for hook in LOCAL["hooks"]}
 # What ansible-lint looks at, and what it is.
 LOOKED_AT = [
-    *(
-        "*.yml",
-        "*.yaml",
-        "*.j2",
-        "roles",
-        "library",
-        "module_utils",
-        "lookup_plugins",
-        "callback_plugins",
-    ),
-    *("ansible.cfg", ".ansible-lint", ".yamllint"),
+    *("*.yml", "*.yaml", "*.j2", "roles", "library", "module_utils", "lookup_plugins"),
+    *("callback_plugins", "ansible.cfg", ".ansible-lint", ".yamllint"),
 ]
 PROGRAMS = ["ansible-lint", "ansible-core", "ansible", "yamllint"]
 

@@ -49,7 +49,8 @@ def project(tmp_path):
 
 def play(project, *playbooks, **environment):
     """Return what playbooks say."""
-    told = {name: os.environ[name] for name in os.environ if not name.startswith("ANSIBLE_")}
+    ours = ("ANSIBLE_", "GREENRACK_")
+    told = {name: os.environ[name] for name in os.environ if not name.startswith(ours)}
     home = {"HOME": str(project / "home"), "ANSIBLE_CONFIG": "ansible.cfg"}
     done = subprocess.run(
         [Path(sys.executable).parent / "ansible-playbook", "-vv", *(playbooks or ["play.yml"])],
@@ -96,45 +97,55 @@ def test_hosts_compile_nothing_where_they_are_told_so(project):
     assert '"first, py"' in play(project)
 
 
+SAYS = MODULE % "from ansible.module_utils.words import text"
+ITSELF, WORDS = MODULE % "text = '{0}'", "text = '{0}'\n"
+ROLE = "- hosts: localhost\n  roles: [one]\n"
+FAR = {"play.yml": "- import_playbook: far/play.yml\n"}
+# What is changed, and what stands around it.
 CHANGED = {
-    "the module": ("library/says.py", MODULE % "text = '{0}'"),
-    "what it imports from a package": ("module_utils/of/words.py", "text = '{0}'\n"),
-    "what it imports from its role": ("roles/one/module_utils/words.py", "text = '{0}'\n"),
-    "a module beside an imported playbook": ("far/library/says.py", MODULE % "text = '{0}'"),
+    "the module": ("library/says.py", ITSELF, {}),
+    "what it imports from a package": (
+        "module_utils/of/words.py",
+        WORDS,
+        {"module_utils/of/__init__.py": "", "library/says.py": SAYS.replace("words", "of.words")},
+    ),
+    "what it imports from its role": (
+        "roles/one/module_utils/words.py",
+        WORDS,
+        {
+            "roles/one/library/says.py": SAYS,
+            "roles/one/tasks/main.yml": "- says:\n",
+            "play.yml": ROLE,
+        },
+    ),
+    "a module beside an imported playbook": (
+        "far/library/says.py",
+        ITSELF,
+        {"far/play.yml": PLAY % "says", **FAR},
+    ),
     "a module of a role that is included": (
         "far/roles/one/library/says.py",
-        MODULE % "text = '{0}'",
+        ITSELF,
+        {
+            "far/roles/one/tasks/main.yml": "- says:\n",
+            "far/play.yml": PLAY.replace("%s: {}", "include_role: {name: one}"),
+            **FAR,
+        },
     ),
     "a module of a collection that is not released": (
         "collections/ansible_collections/of/mine/plugins/modules/says.py",
-        MODULE % "text = '{0}'",
+        ITSELF,
+        {"play.yml": PLAY % "of.mine.says"},
     ),
 }
 
 
 @pytest.mark.parametrize("what", CHANGED)
 def test_what_was_changed_is_packed_anew(project, what):
-    path, text = CHANGED[what]
-    place = Path(path)
+    path, text, around = CHANGED[what]
     (project / "library/says.py").unlink()
-    if "module_utils" in place.parts:
-        name = ".".join(place.with_suffix("").parts[place.parts.index("module_utils") + 1 :])
-        says = "roles/one/library/says.py" if "roles" in place.parts else "library/says.py"
-        write(project / says, MODULE % f"from ansible.module_utils.{name} import text")
-    if place.parts[:2] == ("far", "roles"):
-        write(project / "far/roles/one/tasks/main.yml", "- says:\n")
-        write(project / "play.yml", PLAY.replace("%s: {}", "include_role: {name: one}"))
-    elif "roles" in place.parts:
-        write(project / "roles/one/tasks/main.yml", "- says:\n")
-        write(project / "play.yml", "- hosts: localhost\n  roles: [one]\n")
-    if "far" in place.parts:
-        (project / "far").mkdir(exist_ok=True)
-        (project / "play.yml").rename(project / "far/play.yml")
-        write(project / "play.yml", "- import_playbook: far/play.yml\n")
-    if "collections" in place.parts:
-        write(project / "play.yml", PLAY % "of.mine.says")
-    if "of" in place.parts[:2]:
-        write(project / place.with_name("__init__.py"), "")
+    for name, content in around.items():
+        write(project / name, content)
     for version in ("1st", "2nd"):  # of one size
         write(project / path, text.replace("{0}", version))
         assert f'"{version}, py"' in play(project)
@@ -142,7 +153,6 @@ def test_what_was_changed_is_packed_anew(project, what):
     assert len(kept(project)) == (0 if "included" in what else 2)
 
 
-SAYS = MODULE % "from ansible.module_utils.words import text"
 EITHER = {
     "a module": ({"library/same.py": MODULE % "text = '{role}'"}, "same"),
     "what it imports": (
@@ -196,7 +206,6 @@ def test_nothing_is_left_of_what_could_not_be_kept(packed_once, tmp_path, monkey
 
 
 def test_second_of_two_playbooks_is_played_too(project):
-    write(project / "other/again.yml", PLAY % "says")
     write(project / "other/library/other.py", MODULE % "text = 'other'")
     write(project / "other/play.yml", PLAY % "other")
     for _ in "12":
