@@ -5,9 +5,7 @@ Exit code 0: done; 1: damaged files were found, the rest is shown, or requests o
 """
 
 import argparse
-import subprocess
 import sys
-import time
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
@@ -93,19 +91,16 @@ def during(args: argparse.Namespace) -> int:
             "python -m bench during http://ADDRESS/ -- ansible-playbook site.yml",
         )
     with Clients(url.netloc, f"{url.path or '/'}?{url.query}", args.rate) as clients:
-        began = time.monotonic()
-        done = subprocess.run(
-            args.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        took = time.monotonic() - began
+        ran = changes.run(args.command, args.live)
     command = " ".join(args.command)
+    live = "" if ran.live is None else f", live after {ran.live:.1f} s"
     print(
-        f"{command}: {took:.1f} s; of {clients.sent} requests {len(clients.failures)} failed, half took "
+        f"{command}: {ran.seconds:.1f} s{live}; of {clients.sent} requests {len(clients.failures)} failed, half took "
         f"{clients.median:.2f} s, the slowest {clients.slowest:.2f} s"
     )
     print("".join(f"  {failure}\n" for failure in clients.failures[:10]), end="")
-    if done.returncode != 0:
-        print(done.stdout)
+    if ran.code != 0:
+        print(ran.said)
     if args.keep:
         changes.keep(
             args.keep,
@@ -113,14 +108,15 @@ def during(args: argparse.Namespace) -> int:
                 "load": args.load,
                 "change": args.change,
                 "command": command,
-                "seconds": took,
+                "seconds": ran.seconds,
+                "live": ran.live,
                 "sent": clients.sent,
                 "failed": len(clients.failures),
                 "median": clients.median,
                 "slowest": clients.slowest,
             },
         )
-    return int(done.returncode != 0 or bool(clients.failures))
+    return int(ran.code != 0 or bool(clients.failures))
 
 
 def show_changes(args: argparse.Namespace) -> int:
@@ -175,6 +171,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--keep", type=Path, help="file of JSON lines the result is appended to")
     one.add_argument("--load", default="", help="what the load is called there")
     one.add_argument("--change", default="", help="what kind of change it is called there")
+    one.add_argument(
+        "--live", metavar="TEXT", help="what the command prints once its change is live"
+    )
     one.add_argument("command", nargs="*", help="after --")
     one.set_defaults(run=during)
     one = commands.add_parser("changes", help="print what changes cost, as a table")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,34 @@ from bench.table import aligned
 
 NUMBERS = {"seconds", "sent", "failed", "median", "slowest"}
 KEYS = NUMBERS | {"load", "change", "command"}
-HEAD = ["load", "change", "times", "seconds", "requests", "failed", "worst added", "in"]
+HEAD = ["load", "change", "times", "to live", "to end", "requests", "failed", "worst added", "in"]
 LEGEND = (
-    "seconds: from command to end; worst added: the longest a request took beyond the median of its change, "
-    "and the last word of that change's command"
+    "to live, to end: seconds from the command on; worst added: the longest a request took beyond the median of its "
+    "change, and the last word of that change's command"
 )
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that was run: its exit code, what it printed, seconds until its end, and until it said it is live."""
+
+    code: int
+    said: str
+    seconds: float
+    live: float | None
+
+
+def run(command: list[str], live: str | None) -> Ran:
+    """Run a command; `live` is what a line of its has in it once its change is live."""
+    began, said, seen = time.monotonic(), [], None
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as child:
+        for line in child.stdout or ():
+            said.append(line)
+            if live and live in line and seen is None:
+                seen = time.monotonic() - began
+    return Ran(child.returncode, "".join(said), time.monotonic() - began, seen)
 
 
 def keep(path: Path, row: dict[str, Any]) -> None:
@@ -55,17 +81,22 @@ def changes_table(rows: list[dict[str, Any]]) -> str:
 
 def _line(same: list[dict[str, Any]]) -> list[str]:
     worst = max(same, key=_added)
-    took = [row["seconds"] for row in same]
+    live = [row["live"] for row in same if row.get("live") is not None]
     return [
         same[0]["load"],
         same[0]["change"],
         str(len(same)),
-        f"{min(took):.0f} to {max(took):.0f}",
+        _span(live),
+        _span([row["seconds"] for row in same]),
         str(sum(row["sent"] for row in same)),
         str(sum(row["failed"] for row in same)),
         f"{_added(worst):.2f}",
         worst["command"].split()[-1],
     ]
+
+
+def _span(seconds: list[float]) -> str:
+    return f"{min(seconds):.1f} to {max(seconds):.1f}" if seconds else "-"
 
 
 def _added(row: dict[str, Any]) -> float:

@@ -155,10 +155,10 @@ def plan(unit, restart_on, reload_on, units, written):
     # A unit that comes with it, and is not its own, is not asked of systemd.
     new = any(path.startswith("/etc/systemd/system/") for path in written)
     overlooked = new or unread(unit, [*restart_on, *units]) or not written.isdisjoint(units)
-    if overlooked or unit["NeedDaemonReload"] == "yes" or unit["LoadState"] == "not-found":
-        steps.append("reload-units")
     if unit["UnitFileState"] not in ("enabled", "enabled-runtime", "static", "alias"):
-        steps.append("enable")
+        steps.append("enable")  # after which systemd reads all units anew
+    elif overlooked or unit["NeedDaemonReload"] == "yes" or unit["LoadState"] == "not-found":
+        steps.append("reload-units")
     verb = wanted(unit, restart_on, reload_on, units, written)
     return [*steps, verb] if verb else steps
 

@@ -126,7 +126,7 @@ def wait_for_answer(
             looked, why = time.monotonic(), vain()
         if why:
             break
-        time.sleep(0.1)
+        time.sleep(0.05)
     asked = path if host == "localhost" else f"{path} of {host}"
     raise NoAnswer(
         f"did not answer GET {asked} with 2xx on {bind} {why or f'within {timeout} s'}. Last answer: {said}"

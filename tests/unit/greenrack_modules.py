@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import json
 import sys
@@ -28,6 +29,16 @@ def load(name: str) -> ModuleType:
     """Import a module of library/, of a role's library/ or of a role's module_utils/."""
     shared = any(REPOSITORY.glob(f"**/module_utils/{name}.py"))
     return importlib.import_module(f"ansible.module_utils.{name}" if shared else name)
+
+
+def plugin(path: str) -> ModuleType:
+    """Import a plugin, or a program, by its path in the repository."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, REPOSITORY / path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run(module: ModuleType, check: bool = False, **arguments: Any) -> dict[str, Any]:

@@ -17,6 +17,8 @@ import pytest
 
 from bench.__main__ import main
 
+REPOSITORY = Path(__file__).parents[2]
+
 
 class Answer(http.server.BaseHTTPRequestHandler):
     """Answers 200, but for every seventh request what the server says."""
@@ -110,16 +112,38 @@ def test_clients_come_at_their_rate_whatever_the_answers_take(
         # Each waits a second, so that a closed loop would need as many clients as there are requests in flight.
         assert row["sent"] > 75, row
         assert row["median"] >= 1, row
-        assert during(url, "", *named) == 0
+        change = (
+            "import time; time.sleep(1); print('it is live'); time.sleep(0.5); print('it is live')"
+        )
+        assert during(url, change, *named, "--live", "is live") == 0
     with file.open("a") as more:
         more.write('{"load": "half"}\nnonsense\n' + json.dumps({**row, "sent": None}))
     capfd.readouterr()
     assert main(["changes", str(file)]) == 1
     said = capfd.readouterr()
-    assert re.search(r"^half  switch +2 +\d+ to \d+ +\d+ +0 +\d\.\d\d", said.out, re.M), said.out
+    found = re.search(
+        r"^half  switch +2 +(\S+) to (\S+) +\S+ to \S+ +\d+ +0 +\d\.\d\d", said.out, re.M
+    )
+    assert found, said.out
+    first, last = map(json.loads, file.read_text().splitlines()[:2])
+    assert first["live"] is None  # of the two, only one said when it was live
+    assert found[1] == found[2] == f"{last['live']:.1f}"
+    assert 1 <= last["live"] <= last["seconds"] - 0.5
     assert f"{file}, line 3: it lacks change, command, " in said.err
     assert f"{file}, line 4: Expecting value" in said.err
     assert f"{file}, line 5: one of failed, median, seconds, sent, slowest is no number" in said.err
+
+
+def test_what_a_change_prints_once_it_is_live_is_what_bench_changes_waits_for() -> None:
+    script = (REPOSITORY / "bin" / "bench-changes").read_text(encoding="utf-8")
+    plays = (REPOSITORY / "playbooks" / "live.yml").read_text(encoding="utf-8")
+    name = re.search(r"^live='PLAY \[(.*)\]'", script, re.M)
+    assert name
+    # The play after the one that goes over, but for the look whether a host was lost.
+    assert re.findall(r"^- name: (.*)", plays, re.M)[2:5][::2] == [
+        "Go over to the new instance",
+        name[1],
+    ]
 
 
 @pytest.mark.parametrize("rate", ["0", "-1", "3000", "many"])

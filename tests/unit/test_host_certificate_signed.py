@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Callable
@@ -21,16 +20,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-ROOT = Path(__file__).parents[2]
-PATH = ROOT / "roles/internal_tls/action_plugins/host_certificate.py"
 NAMES = ["app1", "192.0.2.1"]
 APP = "app.greenrack"
 
 module = greenrack_modules.load("host_certificate")
 init_plugin_loader()
-spec = importlib.util.spec_from_file_location("signing", PATH)
-signing = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(signing)
+signing = greenrack_modules.plugin("roles/internal_tls/action_plugins/host_certificate.py")
 
 
 class Here(signing.ActionModule):

@@ -11,6 +11,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import greenrack_modules
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -25,11 +26,7 @@ basic.AnsibleModule({}).exit_json(msg=f"{text}, {basic.__file__.rpartition('.')[
 
 @pytest.fixture(scope="module")
 def packed_once():
-    path = ROOT / "callback_plugins" / "packed_once.py"
-    spec = importlib.util.spec_from_file_location("packed_once", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return greenrack_modules.plugin("callback_plugins/packed_once.py")
 
 
 def write(path, content):

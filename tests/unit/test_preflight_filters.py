@@ -1,9 +1,9 @@
 """The filters preflight looks at variables with."""
 
-import importlib.util
 import re
 from pathlib import Path
 
+import greenrack_modules
 import pytest
 import yaml
 
@@ -13,10 +13,7 @@ DOCUMENTS = [f"docs/{path.name}" for path in (ROLES.parent / "docs").glob("*.md"
 
 
 def _filter(file, name=None):
-    path = ROLES / f"preflight/filter_plugins/{file}.py"
-    spec = importlib.util.spec_from_file_location(file, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = greenrack_modules.plugin(f"roles/preflight/filter_plugins/{file}.py")
     filters = module.FilterModule().filters()
     return filters[name] if name else next(iter(filters.values()))
 

@@ -164,7 +164,7 @@ def test_what_starts_at_boot_is_left_alone(state: str) -> None:
 
 def test_a_new_unit_takes_everything_in_order() -> None:
     new_unit = unit(LoadState="not-found", ActiveState="inactive", UnitFileState="")
-    assert plan(new_unit) == ["reload-units", "enable", "start"]
+    assert plan(new_unit) == ["enable", "start"]
 
 
 def test_units_are_read_again_before_the_restart(new: str) -> None:
@@ -277,7 +277,7 @@ def test_a_unit_nobody_knows_would_be_started() -> None:
     if not Path("/run/systemd/system").is_dir():
         pytest.skip("systemd does not run this machine")
     result = greenrack_modules.run(service, check=True, name="greenrack-nowhere.service")
-    assert result["did"] == ["reload-units", "enable", "start"]
+    assert result["did"] == ["enable", "start"]
 
 
 def test_a_failure_names_the_command_and_shows_the_journal() -> None:

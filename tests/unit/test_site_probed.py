@@ -1,4 +1,4 @@
-"""site_probed asks a real server at its rate, whatever the server does meanwhile."""
+"""Action site_probed asks a real server at its rate, whatever the server does meanwhile."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import greenrack_modules
 import pytest
+from ansible.errors import AnsibleActionFail
 
-probed = greenrack_modules.load("site_probed")
+probed = greenrack_modules.plugin("roles/probe/action_plugins/site_probed.py")
 
 
 class Site(http.server.ThreadingHTTPServer):
@@ -43,79 +44,98 @@ def site() -> Iterator[Site]:
         server.shutdown()
 
 
-def probe(site: Site, mark: Path, **more: object) -> dict:
-    url = f"http://127.0.0.1:{site.server_port}/healthz?x=1"
-    return greenrack_modules.run(probed, url=url, mark=str(mark), **more)
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where it keeps what it works with."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
 
 
-def later(seconds: float, do: object) -> None:
-    threading.Timer(seconds, do).start()  # type: ignore[arg-type]
+def url(site: Site) -> str:
+    return f"http://127.0.0.1:{site.server_port}/healthz?x=1"
 
 
-def test_asks_until_the_mark_is_removed(site: Site, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    mark.touch()
-    later(1, mark.unlink)
+def begin(site: Site, **more: object) -> dict:
+    told = {"host": "", "rate": 50.0, "limit": 300.0, "timeout": 30.0, "url": url(site)}
+    return probed.begin({**told, **more})
+
+
+def end(site: Site, begun: dict, allowed: int = 0) -> dict:
+    return probed.end(begun, url(site), allowed)
+
+
+def test_asks_until_it_is_ended(site: Site) -> None:
     began = time.monotonic()
-    found = probe(site, mark, host="shop.example.org", rate=50)
-    assert "failed" not in found, found
+    begun = begin(site, host="shop.example.org")
+    time.sleep(1)
+    found = end(site, begun)
     assert 10 < found["sent"] <= 1 + 50 * (time.monotonic() - began)
+    assert len(site.hosts) == found["sent"] + 1  # the first was before
     assert set(site.hosts) == {"shop.example.org"}
     assert f"was asked {found['sent']} times from the controller: 0 failed" in found["said"]
+    assert not Path(begun["directory"]).exists()
 
 
-def test_a_stall_is_seen_by_every_request_that_was_due(site: Site, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    mark.touch()
-    later(0.2, lambda: setattr(site, "wait", 0.5))
-    later(1, mark.unlink)
-    found = probe(site, mark, rate=50)
+def test_a_stall_is_seen_by_every_request_that_was_due(site: Site) -> None:
+    begun = begin(site)
+    time.sleep(0.2)
+    site.wait = 0.5
+    time.sleep(0.8)
+    found = end(site, begun)
     assert found["slowest"] >= 0.5
     assert found["sent"] > 10  # those before the first was answered were not held back
 
 
-def test_failures_are_counted_and_told(site: Site, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    mark.touch()
-    later(0.2, lambda: setattr(site, "status", 502))
-    later(1, mark.unlink)
-    said = probe(site, mark, rate=50)["msg"]
+def test_failures_are_counted_and_told(site: Site) -> None:
+    begun = begin(site)
+    time.sleep(0.2)
+    site.status = 502
+    time.sleep(0.3)
+    with pytest.raises(AnsibleActionFail) as failed:
+        end(site, begun)
+    said = str(failed.value)
     assert "more than 0 requests failed (probe_allowed)" in said
     assert "s: status 502" in said
     assert "playbooks/rollback.yml" in said
+    assert not Path(begun["directory"]).exists()
 
 
-def test_failures_may_be_allowed(site: Site, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    mark.touch()
-    later(0.2, lambda: setattr(site, "status", 502))
-    later(0.5, mark.unlink)
-    found = probe(site, mark, rate=50, allowed=1000)
-    assert "failed" not in found, found
-    assert ": 0 failed" not in found["said"]
+def test_failures_may_be_allowed(site: Site) -> None:
+    begun = begin(site)
+    site.status = 502
+    time.sleep(0.3)
+    assert ": 0 failed" not in end(site, begun, allowed=1000)["said"]
 
 
-def test_before_the_change_it_asks_once_and_makes_the_mark(site: Site) -> None:
-    url = f"http://127.0.0.1:{site.server_port}/healthz"
-    found = greenrack_modules.run(probed, url=url)
-    mark = Path(found["mark"])
-    assert (mark.is_file(), found["said"], len(site.hosts)) == (True, "", 1)
-    mark.unlink()
-
-
-def test_a_site_that_does_not_answer_before_is_not_asked(site: Site) -> None:
+def test_a_site_that_does_not_answer_before_is_not_asked(site: Site, folder: Path) -> None:
     site.status = 503
-    url = f"http://127.0.0.1:{site.server_port}/healthz"
-    found = greenrack_modules.run(probed, url=url)
-    assert not Path(found["mark"]).exists()
-    assert (
-        "was not asked while the change went live. Before it, it was answered: status 503"
-        in (found["said"])
-    )
-    assert greenrack_modules.run(probed, url=url, mark=found["mark"])["sent"] == 0
+    begun = begin(site)
+    assert "Before it, it was answered: status 503" in end(site, begun)["said"]
+    time.sleep(0.2)
+    assert len(site.hosts) == 1
+    assert not any(folder.iterdir())
 
 
-def test_it_ends_by_itself(site: Site, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    mark.touch()
-    assert probe(site, mark, rate=20, limit=0.5)["sent"] <= 11
+def test_it_ends_by_itself(site: Site) -> None:
+    begun = begin(site, limit=0.5, rate=20.0)
+    time.sleep(1)
+    asked = len(site.hosts)
+    time.sleep(0.2)
+    assert 5 <= end(site, begun)["sent"] == asked - 1 <= 11
+
+
+def test_what_cannot_ask_says_why(site: Site, folder: Path) -> None:
+    with pytest.raises(
+        AnsibleActionFail, match=r"(?s) ended before it had asked .*TypeError: 'str'"
+    ):
+        begin(site, timeout="nonsense")
+    assert not any(folder.iterdir())
+
+
+def test_what_waits_for_ever_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probed, "PATIENCE", 0.3)
+    begun = begin(site)
+    site.wait = 3
+    time.sleep(0.2)
+    with pytest.raises(AnsibleActionFail, match="is gone, or waits for ever"):
+        end(site, begun)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import ipaddress
 from pathlib import Path
 from typing import Any
 
+import greenrack_modules
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-PATH = Path(__file__).parents[2] / "roles/preflight/filter_plugins/tls_pair.py"
-SPEC = importlib.util.spec_from_file_location("tls_pair", PATH)
-assert SPEC is not None
-assert SPEC.loader is not None
-MODULE = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(MODULE)
+MODULE = greenrack_modules.plugin("roles/preflight/filter_plugins/tls_pair.py")
 wrong = MODULE.FilterModule().filters()["tls_pair_wrong"]
 NOW = datetime.datetime.now(datetime.timezone.utc)
 
