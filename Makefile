@@ -39,7 +39,7 @@ bench-deploy: setup ## Time the lab, a first deploy, a run without a change and 
 bench-modes: setup ## Measure the modes beside the tutorial's profile (more than an hour)
 	$(PLAY) playbooks/benchmark.yml -e bench_plan=profiles
 
-bench-changes: setup ## Change what is live in the lab while clients ask (about an hour)
+bench-changes: setup ## Change what is live in the lab while clients ask (about an hour and a half)
 	./bin/bench-changes 10.89.0.11
 
 lint: setup ## ruff, mypy, yamllint, the reference of variables, and ansible-lint
