@@ -112,9 +112,8 @@ def test_clients_come_at_their_rate_whatever_the_answers_take(
         # Each waits a second, so that a closed loop would need as many clients as there are requests in flight.
         assert row["sent"] > 75, row
         assert row["median"] >= 1, row
-        change = (
-            "import time; time.sleep(1); print('it is live'); time.sleep(0.5); print('it is live')"
-        )
+        says = "time.sleep(0.5); print('it is live', flush=True); "
+        change = f"import time; time.sleep(0.5); {says * 2}"
         assert during(url, change, *named, "--live", "is live") == 0
     with file.open("a") as more:
         more.write('{"load": "half"}\nnonsense\n' + json.dumps({**row, "sent": None}))

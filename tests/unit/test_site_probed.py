@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import http.server
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import greenrack_modules
@@ -64,6 +65,19 @@ def end(site: Site, begun: dict, allowed: int = 0) -> dict:
     return probed.end(begun, url(site), allowed)
 
 
+def wait_for(true: Callable[[], bool]) -> None:
+    late = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < late
+        time.sleep(0.01)
+
+
+def more(site: Site) -> None:
+    """Return once requests have come that came after this was called."""
+    enough = len(site.hosts) + 5
+    wait_for(lambda: len(site.hosts) >= enough)
+
+
 def test_asks_until_it_is_ended(site: Site) -> None:
     began = time.monotonic()
     begun = begin(site, host="shop.example.org")
@@ -88,9 +102,8 @@ def test_a_stall_is_seen_by_every_request_that_was_due(site: Site) -> None:
 
 def test_failures_are_counted_and_told(site: Site) -> None:
     begun = begin(site)
-    time.sleep(0.2)
     site.status = 502
-    time.sleep(0.3)
+    more(site)
     with pytest.raises(AnsibleActionFail) as failed:
         end(site, begun)
     said = str(failed.value)
@@ -103,7 +116,7 @@ def test_failures_are_counted_and_told(site: Site) -> None:
 def test_failures_may_be_allowed(site: Site) -> None:
     begun = begin(site)
     site.status = 502
-    time.sleep(0.3)
+    more(site)
     assert ": 0 failed" not in end(site, begun, allowed=1000)["said"]
 
 
@@ -118,10 +131,8 @@ def test_a_site_that_does_not_answer_before_is_not_asked(site: Site, folder: Pat
 
 def test_it_ends_by_itself(site: Site) -> None:
     begun = begin(site, limit=0.5, rate=20.0)
-    time.sleep(1)
-    asked = len(site.hosts)
-    time.sleep(0.2)
-    assert 5 <= end(site, begun)["sent"] == asked - 1 <= 11
+    wait_for(Path(begun["directory"], "found").exists)  # and nobody has ended it
+    assert 1 <= end(site, begun)["sent"] == len(site.hosts) - 1 <= 11
 
 
 def test_what_cannot_ask_says_why(site: Site, folder: Path) -> None:
@@ -136,6 +147,16 @@ def test_what_waits_for_ever_is_told(site: Site, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(probed, "PATIENCE", 0.3)
     begun = begin(site)
     site.wait = 3
-    time.sleep(0.2)
+    more(site)
+    with pytest.raises(AnsibleActionFail, match="is gone, or waits for ever"):
+        end(site, begun)
+
+
+def test_what_is_gone_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probed, "PATIENCE", 0.3)
+    begun = begin(site)
+    Path(begun["directory"], "going").unlink()
+    wait_for(Path(begun["directory"], "found").exists)
+    shutil.rmtree(begun["directory"])
     with pytest.raises(AnsibleActionFail, match="is gone, or waits for ever"):
         end(site, begun)

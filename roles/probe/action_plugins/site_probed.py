@@ -50,7 +50,7 @@ def end(begun: dict[str, Any], url: str, allowed: int) -> dict[str, Any]:
     if "directory" not in begun:
         return {"changed": False, "said": begun["said"]}
     directory = Path(begun["directory"])
-    (directory / "going").unlink()
+    (directory / "going").unlink(missing_ok=True)  # somebody may have emptied /tmp
     late = time.monotonic() + PATIENCE
     while not (directory / "found").exists():
         if time.monotonic() > late:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import sys
 import threading
 import time
@@ -87,7 +86,7 @@ def main() -> None:
     probe.run(told["rate"], directory / "going", told["limit"])
     found = {"sent": probe.sent, "slowest": probe.slowest, "failures": probe.failures}
     (directory / "finding").write_text(json.dumps(found), encoding="utf-8")
-    os.replace(directory / "finding", directory / "found")  # noqa: PTH105
+    (directory / "finding").replace(directory / "found")  # whole, for somebody waits for it
 
 
 if __name__ == "__main__":
