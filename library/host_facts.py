@@ -49,7 +49,11 @@ ansible_facts:
     python_apt: {description: Whether Ansible's apt module can look before it changes, type: bool}
     users: {description: "Users of the host, {name: home directory}", type: dict}
     packages: {description: Debian packages that are installed, type: list}
-    disks: {description: "The file systems of these paths, each {under: topmost paths, free_mb, wanted_mb}", type: list}
+    disks:
+      description:
+        - The file systems of these paths, each {under (topmost paths), free_mb, wanted_mb, free_inodes, wanted_inodes}.
+        - Both counts of inodes are 0 where the file system makes them as it goes.
+      type: list
     somaxconn: {description: The longest queue of connections a socket may have, type: int}
     entries: {description: "Names in each directory, none where there is no directory", type: dict}
     files: {description: "What each file is that there is, {path: MODE OWNER GROUP SHA256}", type: dict}
@@ -79,6 +83,9 @@ def there(path):
     return path
 
 
+INODES_PER_MIB = 10  # of what is wanted free
+
+
 def disks(wanted):
     """Return a dict for each file system that paths are on; what a path wants is for those below it too."""
     found = {}
@@ -87,8 +94,11 @@ def disks(wanted):
         disk = found.setdefault(place.stat().st_dev, {"under": [], "wanted_mb": 0})
         if not any(Path(above) in Path(path).parents for above in disk["under"]):
             disk["under"].append(path)
-            disk["free_mb"] = shutil.disk_usage(place).free // 2**20
+            room = os.statvfs(place)
+            disk["free_mb"] = room.f_bavail * room.f_frsize // 2**20
             disk["wanted_mb"] = max(disk["wanted_mb"], int(megabytes))
+            disk["free_inodes"] = room.f_favail
+            disk["wanted_inodes"] = disk["wanted_mb"] * INODES_PER_MIB if room.f_files else 0
     return list(found.values())
 
 

@@ -107,30 +107,32 @@ def test_lock_file_nobody_can_satisfy_is_refused(lab, app_copy):
 def test_hosts_that_do_not_suit_are_refused(lab):
     """Another distribution, ports that somebody has, addresses that nobody has, and file systems that have no room."""
     hosts = {"proxy1": 80, "db1": 6432}
-    small = {"app1": "/srv", "db1": "/var/cache", "proxy1": "/var/log"}
+    small = {
+        "app1": ("/srv", "size=2m"),
+        "db1": ("/var/cache", "size=2m"),
+        "proxy1": ("/var/log", "size=100m,nr_inodes=200"),
+    }
     release = "/usr/lib/os-release"
     lab.run("db1", f"cp {release} /root/kept && sed -i s/^VERSION_ID=.*/VERSION_ID=99/ {release}")
     try:
-        for name, path in small.items():
-            lab.run(name, f"mount -t tmpfs -o size=2m small {path}")
+        for name, (path, size) in small.items():
+            lab.run(name, f"mount -t tmpfs -o {size} small {path}")
         for name, port in hosts.items():
             lab.run(name, f"systemd-run --unit=squatter python3 -m http.server {port}")
             lab.run(name, f"until ss -ltn | grep -q :{port}; do sleep 0.1; done")
         lab.run("load1", f"systemd-run --unit=tunnel python3 -c '{UDP}'")
         lab.run("load1", "until ss -lun | grep -q :5060; do sleep 0.1; done")
         words = [f"{name} cannot take its part of the stack" for name in {**hosts, **small}]
-        words += [
-            "2 MiB free under /srv, and a deploy wants 512",
-            "under /var/cache, and a deploy wants 128",
-        ]
-        words += ["under /var/log, and a deploy wants 64", "sudo du -xm"]
+        words += ["It has 2 MiB and ", " inodes free under /srv, and a deploy wants 512 MiB"]
+        words += ["under /var/cache, and a deploy wants 128 MiB and 1280 inodes", "sudo du -xm"]
+        words += ["100 MiB and 199 inodes free under /var/log, and a deploy wants 64 MiB and 640"]
         words += ["'debian 99'", "Valid are: debian 12, debian 13", "ss -ltnp"]
         words += [f"Port {port} is taken by squatter.service" for port in hosts.values()]
         words += ["Other hosts may reach UDP port 5060", '[{"port": 5060, "protocol": "udp"}]']
         words += [f"and it has no address but {lab.address('db1')}. Valid"]
         refused(lab, words, "-e", "pooler=true", "-e", "service_address=192.0.2.7")
     finally:
-        for name, path in small.items():
+        for name, (path, _) in small.items():
             lab.host(name).run(f"umount --lazy {path}")
         for name in hosts:
             lab.host(name).run("systemctl stop squatter.service")

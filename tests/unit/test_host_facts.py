@@ -181,8 +181,15 @@ def test_a_file_system_is_told_once_with_what_is_wanted_at_its_topmost_paths(
     above, beside = str(tmp_path / "a"), str(tmp_path / "a-b")
     below = f"{above}/c/d"
     found = facts.disks({above: 5, beside: 7, below: 9, "/proc": 3})
-    told = {tuple(disk["under"]): disk["wanted_mb"] for disk in found}
-    assert told == {(above, beside): 7, ("/proc",): 3}
+    told = {tuple(disk["under"]): (disk["wanted_mb"], disk["wanted_inodes"]) for disk in found}
+    assert told == {(above, beside): (7, 70), ("/proc",): (3, 0)}, "/proc counts no inodes"
+
+
+def test_free_inodes(tmp_path: Path) -> None:
+    counted = subprocess.run(["df", "--output=iavail", tmp_path], capture_output=True, text=True)
+    (disk,) = facts.disks({str(tmp_path): 5})
+    # Others write to that disk at the same time.
+    assert disk["free_inodes"] == pytest.approx(int(counted.stdout.split()[-1]), abs=5000)
 
 
 def test_installed_packages() -> None:
