@@ -46,7 +46,7 @@ REFUSALS = {
         "-e nginx_live=purple": ["nginx_live", "purple", "blue", "green"],
     },
     "variables that do not suit the hosts": {
-        "-e preflight_free_mb=99999999": ["MiB free under /", "99999999"],
+        "-e preflight_free_mb=99999999": ["inodes free under /", "99999999 MiB"],
         "-e app_name=www-data": ["a user 'www-data' already", "Choose another app_name"],
         "-e service_address=app1": ["'app1', which is no IPv4 address"],
     },
