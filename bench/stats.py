@@ -1,12 +1,9 @@
 """What the rounds show: ratios of paired rounds, their intervals, the noise floor, percentiles' intervals.
 
-Everything here is a pure function: the resamples come from a fixed seed, so the same figures give the
-same interval each time.
+Everything here is a pure function without chance: the same figures give the same interval each time.
 """
 
 import math
-import random
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,11 +11,7 @@ from statistics import median
 
 LEAST_PAIRS = 6  # with fewer, even the range of all pairs is no 95 % interval of their median
 LEAST_DIFFERENCE = 0.03  # smaller ones are nothing to act on, however surely they are there
-RESAMPLES = 10_000
-SEED = 1974
 _TAIL = 0.025  # left out at either end of an interval of 95 %
-
-Weighted = list[tuple[float, int]]  # values, and how many resamples came to each
 
 
 @dataclass(frozen=True)
@@ -32,8 +25,13 @@ class Ratio:
 
     @property
     def half_width(self) -> float | None:
-        """Return half of the interval's width, None without an interval."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+        """Return how far from its middle the interval reaches, a share; None without an interval.
+
+        The same of the ratio and of its inverse: 2.0 to 2.1 is known as well as 0.48 to 0.50.
+        """
+        if self.low is None or self.high is None:
+            return None
+        return math.sqrt(self.high / self.low) - 1
 
     def inverse(self) -> "Ratio":
         """Return the ratio of the second to the first."""
@@ -53,24 +51,53 @@ def paired_ratio(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Rati
     if not pairs:
         return None
     logs = [math.log(a / b) for a, b in pairs]
-    return _ratio(median(logs), _medians(logs) if len(logs) >= LEAST_PAIRS else None, len(logs))
+    return _ratio(median(logs), median_interval(logs), len(logs))
 
 
 def unpaired_ratio(ours: Iterable[float], theirs: Iterable[float]) -> Ratio | None:
-    """Return the ratio of two series that share no rounds, such as two sessions'; None without one."""
+    """Return the ratio of two series that share no rounds, such as two sessions'; None without one.
+
+    How far off each median can be adds up as independent errors do; in simulations of 6 to 20 rounds
+    the interval held the truth in 97 to 98 %.
+    """
     first, second = ([math.log(value) for value in side if value > 0] for side in (ours, theirs))
     if not first or not second:
         return None
-    fewest = min(len(first), len(second))
-    spread: Counter[float] | None = None
-    if fewest >= LEAST_PAIRS:
-        spread = Counter()
-        others = _medians(second)
-        for a, times in _medians(first):
-            for b, times_b in others:
-                spread[a - b] += times * times_b
-    return _ratio(
-        median(first) - median(second), sorted(spread.items()) if spread else None, fewest
+    one, other = median(first), median(second)
+    middle, bounds = one - other, None
+    if (own := median_interval(first)) and (its := median_interval(second)):
+        below, above = one - own[0], own[1] - one
+        bounds = (
+            middle - math.hypot(below, its[1] - other),
+            middle + math.hypot(above, other - its[0]),
+        )
+    return _ratio(middle, bounds, min(len(first), len(second)))
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the interval of 95 % of the values' median, None for fewer than LEAST_PAIRS.
+
+    How many of n values fall below their median is binomial, whatever they are like, so the interval
+    between two of them holds it with a known chance. Between the widest pair with less than 95 % and
+    the next it is interpolated as Hettmansperger and Sheather (1986) do. Resamples of so few values
+    are no substitute: theirs held the median in 87 % of simulations of 7 values, and 88 % of 15.
+    """
+    size, ordered = len(values), sorted(values)
+    if size < LEAST_PAIRS:
+        return None
+    rank, below, more = 0, 0.0, 1 / 2**size  # chance that fewer than `rank`, or one more, lie below
+    while more <= _TAIL:
+        rank, below = rank + 1, more
+        more += math.comb(size, rank) / 2**size
+    inwards = (_TAIL - below) / (more - below)
+    share = (size - rank) * inwards / (rank + (size - 2 * rank) * inwards)
+
+    def between(outer: float, inner: float) -> float:
+        return outer + share * (inner - outer)
+
+    return (
+        between(ordered[rank - 1], ordered[rank]),
+        between(ordered[size - rank], ordered[size - rank - 1]),
     )
 
 
@@ -124,49 +151,9 @@ def percentile_interval(
     )
 
 
-def _ratio(middle: float, spread: Weighted | None, pairs: int) -> Ratio:
-    if spread is None:
-        return Ratio(math.exp(middle), None, None, pairs)
-    total = sum(times for _, times in spread)
-    low = _at(spread, _TAIL * total)
-    high = _at(spread[::-1], _TAIL * total)
-    return Ratio(math.exp(middle), math.exp(low), math.exp(high), pairs)
-
-
-def _at(spread: Weighted, beyond: float) -> float:
-    """Return the first value, in the order given, with at least `beyond` resamples up to it."""
-    seen = 0
-    for value, times in spread:
-        seen += times
-        if seen >= beyond:
-            return value
-    raise ValueError("no resamples")
-
-
-def _medians(values: Sequence[float]) -> Weighted:
-    """Return the medians of the resamples of `values`, ascending."""
-    ordered = sorted(values)
-    found: Counter[float] = Counter()
-    for (lower, upper), times in _middles(len(ordered)).items():
-        found[(ordered[lower] + ordered[upper]) / 2] += times
-    return sorted(found.items())
-
-
-@lru_cache
-def _middles(size: int) -> Counter[tuple[int, int]]:
-    """Return the ranks that stand in the middle of a resample of `size` values, and how often.
-
-    A resample's median depends only on which ranks stand in its middle, so one set of resamples
-    serves all figures. Each comes with its mirror image: a/b and b/a have the same interval then.
-    """
-    draw = random.Random(f"{SEED}/{size}")  # noqa: S311 - no secret
-    found: Counter[tuple[int, int]] = Counter()
-    for _ in range(RESAMPLES // 2):
-        picked = sorted(draw.choices(range(size), k=size))
-        lower, upper = picked[(size - 1) // 2], picked[size // 2]
-        found[lower, upper] += 1
-        found[size - 1 - upper, size - 1 - lower] += 1
-    return found
+def _ratio(middle: float, bounds: tuple[float, float] | None, pairs: int) -> Ratio:
+    low, high = (math.exp(bound) for bound in bounds) if bounds else (None, None)
+    return Ratio(math.exp(middle), low, high, pairs)
 
 
 @lru_cache

@@ -3,10 +3,11 @@
 "Differs" is said only of what lies outside the interval and beyond the noise floor (bench.stats).
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from statistics import fmean, median
+from statistics import fmean
 
 from bench.experiment import FIGURES, Doc, Experiment, Load
 from bench.stats import LEAST_PAIRS, Ratio, beyond, differs, noise_floor, paired_ratio
@@ -25,7 +26,7 @@ class Verdict:
     """What an experiment comes to under one load.
 
     ranked    the cells in order, the recommended one first, duplicates left out
-    tied      the fastest, and those of them not shown to differ from it nor to be slower than another of these
+    tied      the fastest, and those not shown to differ from it nor to be slower than any other
     unranked  the others that are measured under this load, and why
     """
 
@@ -44,11 +45,14 @@ class Verdict:
     def floors(self) -> dict[str, float | None]:
         """Return the noise floor of each figure, None where no duplicate tells it."""
         return {
-            figure: noise_floor(
-                self._ratio(again, cell, figure) for again, cell in self.experiment.twins
-            )
+            figure: noise_floor(self._ratio(again, cell, figure) for again, cell in self.twins)
             for figure in FIGURES
         }
+
+    @property
+    def twins(self) -> list[tuple[str, str]]:
+        """Return the duplicates that can be trusted to tell the noise, each with its cell."""
+        return [pair for pair in self.experiment.twins if not self.unranked.keys() & set(pair)]
 
     def compare(self, one: str, other: str, figure: str) -> Comparison:
         """Return how many times the figure of `other` that of `one` is.
@@ -111,15 +115,21 @@ def judge(experiment: Experiment, load: Load | None = None) -> Verdict:
             names.append(cell.name)
     if not names:
         return verdict
-    speed, cpu = (_scores(experiment, names, load, figure) for figure in ("rate", "cpu"))
-    by_rate = sorted(names, key=lambda name: -speed[name])
-    best = by_rate[0]
+    rounds = {name: len(experiment.of(name, load)) for name in names}
+    if sum(had >= LEAST_PAIRS for had in rounds.values()) > 1:  # the others show something
+        few = {name: had for name, had in rounds.items() if had < LEAST_PAIRS}
+        most = max(rounds.values())
+        verdict.unranked |= {n: f"measured in {had} of {most} rounds" for n, had in few.items()}
+        names = [name for name in names if name not in few]
+    speed, cpu = (_scores(verdict, names, figure) for figure in ("rate", "cpu"))
+    by_rate = sorted(names, key=speed.__getitem__, reverse=True)
+    unbeaten = [n for n in by_rate if not any(verdict.faster(other, n) for other in names)]
+    best = (unbeaten or by_rate)[0]
     # The best may be known less well than another, to which some of its equals are no equals.
-    for name in by_rate:
-        equal = name == best or verdict.near(name, best, "rate")
-        if equal and not any(verdict.faster(other, name) for other in verdict.tied):
-            verdict.tied.append(name)
-    cheap_first = sorted(verdict.tied, key=lambda name: cpu.get(name, float("inf")))
+    verdict.tied = [
+        n for n in by_rate if n == best or (n in unbeaten and verdict.near(n, best, "rate"))
+    ]
+    cheap_first = sorted(verdict.tied, key=lambda name: cpu.get(name, (math.inf, 0.0)))
     verdict.ranked = cheap_first + [name for name in by_rate if name not in verdict.tied]
     return verdict
 
@@ -127,8 +137,8 @@ def judge(experiment: Experiment, load: Load | None = None) -> Verdict:
 def tight_enough(experiment: Experiment) -> bool:
     """Return whether the rounds that were measured suffice, so that no more are needed.
 
-    That is after the plan's `least_rounds`, when for each ranked cell half of the interval of its
-    ratio to the first, in throughput and in CPU, is at most the plan's `tight`.
+    That is after the plan's `least_rounds`, when for each ranked cell the interval of its ratio
+    to the first, in throughput and in CPU, reaches no further from its middle than `tight`, a share.
     """
     plan = experiment.plan
     least = max(plan.get("least_rounds") or LEAST_PAIRS, LEAST_PAIRS)
@@ -200,21 +210,15 @@ def in_rounds(numbers: Iterable[int]) -> str:
     return f"round{'s' if len(told) > 1 or 'to' in told[0] else ''} {', '.join(told)}"
 
 
-def _scores(
-    experiment: Experiment, names: list[str], load: Load | None, figure: str
-) -> dict[str, float]:
-    """Return each cell's figure beside the others' of the same rounds: the median of its shares.
+def _scores(verdict: Verdict, names: list[str], figure: str) -> dict[str, tuple[int, float]]:
+    """Return how each cell stands to the others: how many it exceeds, and its mean ratio to them.
 
-    Over the rounds that all of them have, if there are such; or else over those each has.
+    Of each two over the rounds that both have, so that a gap in one cell is none in the others.
     """
-    values = {name: experiment.figure(figure, name, load) for name in names}
-    known = {name: rounds for name, rounds in values.items() if rounds}
-    common = set.intersection(*map(set, known.values())) if known else set()
-    mean = {
-        n: fmean(rounds[n] for rounds in known.values() if n in rounds)
-        for n in {number for rounds in known.values() for number in rounds}
-    }
-    return {
-        name: median(rounds[n] / mean[n] if mean[n] else 0.0 for n in common or rounds)
-        for name, rounds in known.items()
-    }
+    known = [name for name in names if verdict.experiment.figure(figure, name, verdict.load)]
+    scores = {}
+    for name in known:
+        found = [verdict.compare(name, other, figure).ratio for other in known if other != name]
+        logs = [math.log(ratio.estimate) for ratio in found if ratio]
+        scores[name] = (sum(log > 0 for log in logs), fmean(logs or [0.0]))
+    return scores

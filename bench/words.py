@@ -144,14 +144,14 @@ def _is_provisional(verdict: Verdict, other: str) -> bool:
 def _floor(verdict: Verdict) -> str:
     known = {figure: floor for figure, floor in verdict.floors.items() if floor is not None}
     if not known:
-        why = (
-            "no duplicate was measured in enough rounds"
-            if verdict.experiment.twins
-            else "no cell was measured twice"
-        )
+        why = "no cell was measured twice"
+        if verdict.experiment.twins:
+            why = "no duplicate was measured in enough rounds"
+        if verdict.experiment.twins and not verdict.twins:
+            why = "what was measured twice could not be ranked both times"
         return f"Noise floor: not known, {why}; {LEAST_DIFFERENCE:.0%} is used.".replace("%", " %")
     told = " and ".join(f"{100 * floor:.1f} % in {_FIGURES[f]}" for f, floor in known.items())
-    twins = listed([cell for _, cell in verdict.experiment.twins])
+    twins = listed([cell for _, cell in verdict.twins])
     return (
         f"Noise floor: {twins}, measured twice, looks up to {told} different from itself; "
         f"smaller differences, or any below {100 * LEAST_DIFFERENCE:.0f} %, are not called differences."

@@ -7,7 +7,7 @@ from bench.hosts import versions
 from bench.report import charts, panels, tables
 from bench.report.pool import Pool, completions, pool
 from bench.report.svg import nice
-from bench.stats import LEAST_DIFFERENCE, LEAST_PAIRS, RESAMPLES, threshold
+from bench.stats import LEAST_DIFFERENCE, LEAST_PAIRS, threshold
 from bench.store import ABOUT, LOG, REFUSED
 from bench.verdict import Verdict, judge
 from bench.words import in_words, times
@@ -64,8 +64,7 @@ def context(experiment: Experiment) -> dict[str, Any]:
         "titles": TITLES,
         "commands": _commands(experiment),
         "files": _files(experiment),
-        "limits": {"least": LEAST_PAIRS, "resamples": RESAMPLES}
-        | {"difference": 100 * LEAST_DIFFERENCE}
+        "limits": {"least": LEAST_PAIRS, "difference": 100 * LEAST_DIFFERENCE}
         | {"bands": {f: 100 * threshold(floor) for f, floor in verdict.floors.items()}},
     }
 
@@ -98,7 +97,7 @@ def _forests(
     if len(verdict.ranked) < 2:
         return []
     first, *others = verdict.ranked
-    twins = [(again, cell) for again, cell in verdict.experiment.twins if cell in colours]
+    twins = [(again, cell) for again, cell in verdict.twins if cell in colours]
     plots = []
     for figure in FIGURES:
         rows = [

@@ -1,0 +1,92 @@
+"""When no more rounds are needed: what is complete, and what is known well enough."""
+
+import json
+
+import pytest
+from bench_sessions import SMALL, Mode, about, experiment, write
+
+from bench.experiment import read_experiment
+from bench.verdict import judge, tight_enough
+from bench.words import in_words
+
+
+@pytest.mark.parametrize(
+    ("rounds", "noise", "enough"),
+    [(6, 0.002, True), (5, 0.002, False), (10, 0.002, True), (10, 0.05, False)],
+)
+def test_it_is_enough_when_every_ratio_is_tight(rounds, noise, enough):
+    modes = [Mode("a"), Mode("b", 0.9)]
+    session = about(modes, rounds=20)
+    assert tight_enough(experiment(session, modes, noise=noise, rounds=rounds)) is enough
+
+
+def test_the_plan_says_how_tight_and_how_many():
+    modes = [Mode("a"), Mode("b", 0.9)]
+
+    def made(rounds, **plan):
+        return experiment(about(modes, rounds=20, **plan), modes, noise=0.01, rounds=rounds)
+
+    assert tight_enough(made(8, tight=0.2))
+    assert not tight_enough(made(8, tight=0.0001))
+    assert not tight_enough(made(8, tight=0.2, least_rounds=9))
+
+
+def test_tight_is_a_share_of_the_ratio():
+    """A third with 3 points up or down is known to a tenth, and not to 3 %."""
+    modes = [Mode("a"), Mode("b", 0.3)]
+
+    def unsteady(doc):
+        if doc["cell"]["name"] == "b":
+            doc["requests_per_second"] *= 1 + 0.06 * (doc["cell"]["round"] % 3 - 1)
+
+    made = experiment(about(modes), modes, noise=0.0005, edit=unsteady)
+    ratio = judge(made).compare("b", "a", "rate").ratio
+    assert ratio.high - ratio.low < 2 * 0.03
+    assert not tight_enough(made)
+
+
+def test_cpu_has_to_be_tight_as_well():
+    modes = [Mode("a"), Mode("b", 0.9)]
+
+    def unsteady(doc):
+        if doc["cell"]["name"] == "b":
+            doc["cell"]["app"][0]["cpu_seconds"] *= 1 + doc["cell"]["round"] % 3
+
+    def unwatched(doc):
+        doc["cell"]["app"] = []
+
+    session = about(modes)
+    assert not tight_enough(experiment(session, modes, noise=0.002, edit=unsteady))
+    assert tight_enough(experiment(session, modes, noise=0.002, edit=unwatched))
+
+
+def test_a_round_with_a_gap_is_not_complete():
+    modes = [Mode("a"), Mode("b", 0.9)]
+    made = experiment(about(modes, rounds=20), modes, noise=0.002, rounds=6)
+    assert made.complete_rounds() == [1, 2, 3, 4, 5, 6]
+    assert tight_enough(made)
+    del made.runs["b", "c200"][3]
+    assert made.complete_rounds() == [1, 2, 4, 5, 6]
+    assert not tight_enough(made)
+    assert "Rounds: 5 complete of 20 planned, 1 more with gaps; not all." in in_words(made)
+
+
+def test_a_cell_that_was_refused_or_has_loads_of_its_own_leaves_no_gap():
+    modes = [Mode("a"), Mode("b", 0.9), Mode("c")]
+    session = about(modes, [SMALL, SMALL | {"name": "other"}], rounds=6)
+    session["plan"]["cells"][1]["loads"] = ["c200"]
+    made = experiment(session, modes, noise=0.002, refused={"c": "no"})
+    for name in (("c", "c200"), ("c", "other"), ("b", "other")):
+        del made.runs[name]
+    assert made.complete_rounds() == [1, 2, 3, 4, 5, 6]
+
+
+def test_it_can_be_asked_of_a_session_without_opening_its_logs(tmp_path):
+    modes = [Mode("a"), Mode("b", 0.5, 2.0)]
+    path = write(tmp_path / "s", about(modes, [SMALL], rounds=6), modes, noise=0.001, drift=0)
+    for log in path.glob("*.log.gz"):
+        log.write_bytes(b"")
+    made = read_experiment(path, raw=False)
+    assert made.damaged == []
+    assert tight_enough(made)
+    assert json.loads((path / "session.json").read_text())["plan"] == made.plan
