@@ -22,6 +22,7 @@ from bench.store import ABOUT, LOG, REFUSED, publish
 from bench.verdict import tight_enough
 
 SCHEMA = 3
+SHOWN = 1500  # characters of why a cell could not be deployed: what comes after that is a list of hosts
 
 
 def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
@@ -85,7 +86,7 @@ def refuse(session: Path, cell: str, number: int, why: str) -> Path:
     """
     if any(session.glob(f"??.{cell}.*.json")):
         raise BadInput(
-            f"{cell} could be deployed before, and not now: {why[-1500:]}",
+            f"{cell} could be deployed before, and not now: {why[:SHOWN]}",
             "a stack that is well",
             "the cause's cure, then the same command again with bench_session",
         )

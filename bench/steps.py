@@ -36,7 +36,7 @@ def following(args: argparse.Namespace) -> int:
 
 
 def refuse(args: argparse.Namespace) -> int:
-    """Write down that a cell could not be deployed; the end of what was said comes from standard input."""
+    """Write down that a cell could not be deployed; what was said comes from standard input."""
     print(schedule.refuse(args.session, args.cell, args.round, sys.stdin.read()))
     return 0
 

@@ -101,6 +101,14 @@ def test_a_cell_that_was_measured_is_not_refused(session):
     assert list(session.glob("*.refused.json")) == []
 
 
+def test_the_reason_is_told_from_its_beginning(session):
+    step = schedule.upcoming(session)
+    measured(session, step, step["loads"][0])
+    recap = "a-host : ok=9 changed=0 unreachable=0 failed=0 skipped=9\n" * 50
+    with pytest.raises(BadInput, match="and not now: the disk is full"):
+        schedule.refuse(session, step["cell"], 2, f"the disk is full\n{recap}")
+
+
 def test_other_options_do_not_go_on_with_a_session(session, plan):
     with pytest.raises(BadInput, match="begun with other options: ansible-playbook"):
         schedule.begin(
