@@ -22,7 +22,8 @@ from bench.store import ABOUT, LOG, REFUSED, publish
 from bench.verdict import tight_enough
 
 SCHEMA = 3
-SHOWN = 1500  # characters of why a cell could not be deployed: what comes after that is a list of hosts
+# Characters of why a cell could not be deployed that are shown: what comes after them lists hosts.
+SHOWN = 1500
 
 
 def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
@@ -80,15 +81,16 @@ def read_about(session: Path) -> dict[str, Any]:
 
 
 def refuse(session: Path, cell: str, number: int, why: str) -> Path:
-    """Write down that a cell could not be deployed; it is not tried again in this session.
+    """Write down that a cell could not be deployed; it is not tried again before that is removed.
 
-    Raises BadInput where it was deployed before: then it is not the cell that is to blame.
+    Raises BadInput where it was deployed before, as it is or as its duplicate: then it is not the cell that is
+    to blame.
     """
-    if any(session.glob(f"??.{cell}.*.json")):
+    if cell in _deployed(session, read_about(session)["plan"]):
         raise BadInput(
             f"{cell} could be deployed before, and not now: {why[:SHOWN]}",
             "a stack that is well",
-            "the cause's cure, then the same command again with bench_session",
+            f"the cause's cure, then the same command again with -e bench_session={session.name}",
         )
     path = session / f"{cell}{REFUSED}"
     doc = {"schema": SCHEMA, "cell": cell, "round": number, "why": why}
@@ -109,7 +111,7 @@ def upcoming(session: Path) -> dict[str, Any]:
     steps = [
         (number, cell) for number in range(1, plan["rounds"] + 1) for cell in order(plan, number)
     ]
-    refused = {path.name.removesuffix(REFUSED) for path in session.glob(f"*{REFUSED}")}
+    refused = _refused(session, plan)
     left = [
         (number, cell, loads)
         for number, cell in steps
@@ -136,6 +138,21 @@ def upcoming(session: Path) -> dict[str, Any]:
         "loads": [_workload(load) for load in loads],
         "label": label + _time_left(session, len(left)),
     }
+
+
+def _deployed(session: Path, plan: Doc) -> set[str]:
+    """Return the cells that have been deployed: those with a result, and what is the same as one of them."""
+    like = {cell["name"]: cell["duplicate_of"] or cell["name"] for cell in plan["cells"]}
+    deployed = {like.get(path.name.split(".")[1]) for path in session.glob("*.*.*.json")}
+    return {cell for cell, original in like.items() if original in deployed}
+
+
+def _refused(session: Path, plan: Doc) -> set[str]:
+    """Return the cells that cannot be deployed; the note of one whose duplicate could be after all is removed."""
+    notes = {path.name.removesuffix(REFUSED): path for path in session.glob(f"*{REFUSED}")}
+    for cell in notes.keys() & _deployed(session, plan):
+        notes.pop(cell).unlink()
+    return {*notes}
 
 
 def _missing(session: Path, plan: Doc, number: int, cell: Doc) -> list[Doc]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,17 @@ def following(args: argparse.Namespace) -> int:
 
 
 def refuse(args: argparse.Namespace) -> int:
-    """Write down that a cell could not be deployed; what was said comes from standard input."""
-    print(schedule.refuse(args.session, args.cell, args.round, sys.stdin.read()))
+    """Write down that a cell could not be deployed; print why, and how to have it tried again.
+
+    What was said of it comes from standard input.
+    """
+    why = sys.stdin.read()
+    path = schedule.refuse(args.session, args.cell, args.round, why)
+    print(f"{args.cell} could not be deployed, and is left out: {why[: schedule.SHOWN].rstrip()}")
+    print(
+        f"To have it tried again, type: rm {shlex.quote(str(path))}\n"
+        f"and then the same command with -e bench_session={args.session.name}"
+    )
     return 0
 
 

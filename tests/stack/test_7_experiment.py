@@ -21,6 +21,8 @@ loads:
   - {name: steady, kind: open, rate: 50, seconds: 3, delay: 0.2, path: "/?delay=0.2"}
   - {name: most, kind: search, objective: 0.8, from: 20, to: 60, seconds: 2, delay: 0.2, path: "/?delay=0.2"}
 """
+# A cell that preflight takes and a deploy does not. With this seed it comes second, after uwsgi_gevent.
+SICK = "  - {{name: sick, server: gunicorn_sync, loads: [few], switches: {{app_source: {source}}}}}\nseed: 5\n"
 
 
 @pytest.fixture
@@ -61,8 +63,11 @@ def test_cell_that_preflight_refuses_ends_it_before_anything_is_changed(
 
 
 def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
-    deployed, tmp_path, options
+    deployed, tmp_path, options, app_copy
 ):
+    (app_copy / "wsgi.py").write_text("import module_nobody_has\napp = None\n")
+    sick = SICK.format(source=app_copy)
+    (tmp_path / "mine.yml").write_text(PLAN.replace("loads:\n", f"{sick}loads:\n"))
     before = deployed_now(deployed)
     options += ["-e", "bench_session=s1"]
     session = tmp_path / "s1"
@@ -107,6 +112,9 @@ def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
             assert cell["served"] == {"200": doc["counts"]["requests"]}
     most = json.loads(stored["01.uwsgi_gevent.most.h2load.json"])
     assert most["best_rate"] == max(tried["rate"] for tried in most["rates"] if tried["held"])
+    refused = session / "sick.refused.json"
+    assert "cannot be imported on app1" in json.loads(refused.read_text())["why"]
+    assert f"rm {refused}" in " ".join(run.output.split()), run.output
     about = json.loads((session / "session.json").read_text())
     assert about["fingerprint"]["hosts"]["app1"]["groups"] == ["app"]
     assert about["before"]["server"] == "uwsgi_gevent"

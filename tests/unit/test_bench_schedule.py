@@ -1,11 +1,15 @@
 """An experiment's steps: shuffled, in rounds, and going on after any interruption."""
 
 import copy
+import io
 import json
+import shlex
+import subprocess
 
 import pytest
 
 from bench import schedule
+from bench.__main__ import main
 from bench.errors import BadInput
 from bench.plan import read_plan
 from bench.store import publish
@@ -99,6 +103,58 @@ def test_a_cell_that_was_measured_is_not_refused(session):
     with pytest.raises(BadInput, match="could be deployed before"):
         schedule.refuse(session, step["cell"], 2, "the disk is full")
     assert list(session.glob("*.refused.json")) == []
+
+
+def step_of(session, cell):
+    """Do steps until the cell comes; return its own."""
+    while (step := schedule.upcoming(session))["cell"] != cell:
+        for load in step["loads"]:
+            measured(session, step, load)
+    return step
+
+
+@pytest.fixture(params=[("a", "a-again"), ("a-again", "a")], ids=" first, then ".join)
+def pair(request, tmp_path, plan):
+    """Return a session, and the names of a cell and its duplicate as they come in its first round."""
+    for plan["seed"] in range(1, 99):
+        names = [cell["name"] for cell in schedule.order(plan, 1)]
+        if tuple(name for name in names if name.startswith("a")) == request.param:
+            break
+    schedule.begin(tmp_path / "s", plan, ABOUT)
+    return tmp_path / "s", *request.param
+
+
+def test_a_cell_whose_like_was_measured_is_not_refused(pair):
+    session, _, second = pair
+    step_of(session, second)
+    with pytest.raises(BadInput, match=f"{second} could be deployed before"):
+        schedule.refuse(session, second, 1, "the mirror is away")
+    assert list(session.glob("*.refused.json")) == []
+
+
+def test_a_cell_is_tried_again_once_its_like_was_deployed(pair):
+    session, first, second = pair
+    step_of(session, first)
+    schedule.refuse(session, first, 1, "the mirror is away")
+    for load in (step := step_of(session, second))["loads"]:
+        measured(session, step, load)
+    again = schedule.upcoming(session)
+    assert (again["round"], again["cell"]) == (1, first)
+    assert list(session.glob("*.refused.json")) == []
+
+
+def test_refusing_a_cell_says_how_to_have_it_tried_again(session, capsys, monkeypatch):
+    why = "the gate said no\n" + "a host, ok\n" * 1000
+    monkeypatch.setattr("sys.stdin", io.StringIO(why))
+    assert main(["refuse", str(session), "b", "--round=1"]) == 0
+    said = capsys.readouterr().out
+    assert "b could not be deployed, and is left out: the gate said no" in said
+    assert len(said) < 2500
+    type_ = f"rm {session / 'b.refused.json'}"
+    assert type_ in said
+    assert "-e bench_session=s" in said
+    subprocess.run(shlex.split(type_), check=True)
+    assert "b" in {cell for _, cell, _ in walked(session)[0]}
 
 
 def test_the_reason_is_told_from_its_beginning(session):
