@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.errors import BadInput
 from bench.experiment import FIGURES, Experiment, Load
-from bench.hosts import MOST, differences, fingerprint, versions
+from bench.hosts import MOST, differences, fingerprint, moved, versions
 from bench.stats import Ratio, differs, threshold, unpaired_ratio
 from bench.table import aligned
 from bench.verdict import Verdict, judge
@@ -98,7 +98,7 @@ def _unlike(first: Experiment, second: Experiment) -> list[str]:
     for experiment, found in ((first, one), (second, other)):
         if not found:
             return [f"{experiment.name} has no fingerprint of its hosts"]
-    return differences(one, other)
+    return moved(one, other)
 
 
 def _need_control(

@@ -1,16 +1,19 @@
 """What a session was measured on: the fingerprint of its hosts, and what the application was made of."""
 
+import math
 from typing import Any
 
 from bench.experiment import Doc, Experiment
 
 MOST = 6  # differences that are told
 _PASSING = ("clock",)  # what a fingerprint says of the moment, not of the host
-# What a deploy or a measurement sets, and what is not the same to the byte after a reboot.
-_MOVING = (
-    *("memory", "net.core.somaxconn"),
-    *("net.ipv4.ip_local_port_range", "net.ipv4.tcp_tw_reuse"),
-)
+# What a deploy or a measurement sets by itself, and the group of hosts on which it does.
+_SET = {
+    "net.core.somaxconn": "app",
+    "net.ipv4.ip_local_port_range": "load",
+    "net.ipv4.tcp_tw_reuse": "load",
+}
+_BOOTED = 0.01  # the share of its memory that a host may have more or less after a boot
 
 
 def fingerprint(session: Doc | None, part: str) -> Doc:
@@ -38,7 +41,8 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
 def moved(begun: Doc, now: Doc) -> list[str]:
     """Return in what the hosts are not those any more that a session was begun on; nothing where one is not known.
 
-    Of packages, only those that were there and are: a cell may install what it needs.
+    What a session changes by itself is left out: on some hosts sysctls, and of packages those that
+    are not in both, since a cell may install what it needs.
     """
     if not begun or not now:
         return []
@@ -46,18 +50,32 @@ def moved(begun: Doc, now: Doc) -> list[str]:
 
 
 def _lasting(hosts: Doc, others: Doc) -> Doc:
-    return {name: _both(host, others.get(name, host)) for name, host in hosts.items()}
+    return {
+        name: _both(host, others.get(name, host), _set_on(host)) for name, host in hosts.items()
+    }
 
 
-def _both(one: Any, other: Any) -> Any:
+def _set_on(host: Any) -> set[str]:
+    groups = (host.get("groups") or []) if isinstance(host, dict) else []
+    return {name for name, group in _SET.items() if group in groups}
+
+
+def _both(one: Any, other: Any, left_out: set[str]) -> Any:
     """Return what one of two hosts has of that which both have."""
     if not isinstance(one, dict) or not isinstance(other, dict):
         return one
     return {
-        key: _both(value, other[key])
+        key: _both(value, other[key], left_out)
         for key, value in one.items()
-        if key in other and key not in _MOVING
+        if key in other
+        and key not in left_out
+        and not (key == "memory" and _as_much(value, other[key]))
     }
+
+
+def _as_much(one: Any, other: Any) -> bool:
+    numbers = isinstance(one, int) and isinstance(other, int)
+    return numbers and math.isclose(one, other, rel_tol=_BOOTED)
 
 
 def versions(experiment: Experiment) -> dict[str, str]:

@@ -67,6 +67,35 @@ def test_hosts_that_differ_are_compared_by_their_controls():
     assert float(direct[0][:4]) == pytest.approx(2, abs=0.03)
 
 
+def test_what_a_session_sets_by_itself_does_not_make_other_hosts():
+    before, after = (copy.deepcopy(SESSION) for _ in range(2))
+    load = before["fingerprint"]["hosts"]["load1"]
+    load["sysctls"] |= {"net.ipv4.ip_local_port_range": "32768 60999", "net.ipv4.tcp_tw_reuse": "2"}
+    load, app = (after["fingerprint"]["hosts"][name] for name in ("load1", "app1"))
+    load["sysctls"] |= {"net.ipv4.ip_local_port_range": "10000 65535", "net.ipv4.tcp_tw_reuse": "1"}
+    app["sysctls"]["net.core.somaxconn"] = "16000"
+    app["packages"]["pgbouncer"] = "1.18"  # which a cell has installed
+    app["memory"] += 4096
+    text = compare(made(session=before, control=None), made(session=after, control=None))
+    assert "the hosts are not the same" not in text
+
+
+@pytest.mark.parametrize(
+    ("host", "changed", "why"),
+    [
+        ("app1", {"memory": 12_000_000_000}, "app1.memory: 25000000000 and 12000000000"),
+        ("load1", {"sysctls": {"net.core.somaxconn": "128"}}, "somaxconn: 4096 and 128"),
+        ("load1", {"packages": {"nginx": "1.26"}}, "load1.packages.nginx: 1.22.1-9 and 1.26"),
+    ],
+)
+def test_what_no_session_sets_makes_other_hosts(host, changed, why):
+    other = copy.deepcopy(SESSION)
+    other["fingerprint"]["hosts"][host] |= changed
+    text = compare(made(), made(session=other))
+    assert "the hosts are not the same" in text
+    assert why in text
+
+
 def unknown():
     session = copy.deepcopy(SESSION)
     del session["fingerprint"]

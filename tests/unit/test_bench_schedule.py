@@ -209,6 +209,7 @@ def test_a_session_without_a_plan_has_no_steps(tmp_path):
 
 def on(**changed):
     host = {"cpu": "Xeon", "cores": 2, "memory": 8_000_000_000, "kernel": "6.1.0-1", "clock": True}
+    host["groups"] = ["app", "load"]
     ports = {"net.ipv4.ip_local_port_range": "32768 60999"}  # which a measurement widens
     host |= {"sysctls": {"net.core.somaxconn": "4096", **ports}, "packages": {"nginx": "1.22"}}
     return ABOUT | {"fingerprint": {"controller": {}, "hosts": {"app1": host | changed}}}
@@ -236,6 +237,7 @@ def test_a_session_goes_on_on_hosts_that_a_cell_or_a_boot_has_changed(tmp_path, 
         ({"kernel": "6.1.0-2"}, r"app1\.kernel: 6\.1\.0-1 and 6\.1\.0-2"),
         ({"packages": {"nginx": "1.26"}}, r"app1\.packages\.nginx: 1\.22 and 1\.26"),
         ({"cores": 4}, r"app1\.cores: 2 and 4"),
+        ({"memory": 4_000_000_000}, r"app1\.memory: 8000000000 and 4000000000"),
     ],
 )
 def test_a_session_does_not_go_on_on_hosts_that_are_others(tmp_path, plan, changed, says):
@@ -252,3 +254,11 @@ def test_a_session_does_not_go_on_with_another_number_of_hosts(tmp_path, plan, m
     schedule.begin(tmp_path / "s", plan, first)
     with pytest.raises(BadInput, match="hosts that were otherwise: app2: "):
         schedule.begin(tmp_path / "s", plan, second)
+
+
+def test_what_a_session_sets_on_some_hosts_is_a_difference_on_others(tmp_path, plan):
+    ports = {"net.ipv4.ip_local_port_range": "1 2"}
+    begun, now = on(groups=["proxy"]), on(groups=["proxy"], sysctls=ports)
+    schedule.begin(tmp_path / "s", plan, begun)
+    with pytest.raises(BadInput, match="ip_local_port_range: 32768 60999 and 1 2"):
+        schedule.begin(tmp_path / "s", plan, now)
