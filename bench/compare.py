@@ -5,13 +5,13 @@ much about the hosts as about what they serve; it is then held against the sessi
 the same generator reached against a static answer of nginx.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from statistics import median
 from typing import Any
 
 from bench.errors import BadInput
-from bench.experiment import FIGURES, Experiment, Load
+from bench.experiment import FIGURES, Doc, Experiment, Load
 from bench.hosts import MOST, differences, fingerprint, moved, versions
 from bench.stats import Ratio, differs, threshold, unpaired_ratio
 from bench.table import aligned
@@ -68,7 +68,7 @@ def compare(first: Experiment, second: Experiment) -> str:
             "so each figure is taken as a ratio to its own session's control (cell.control), and a rate "
             "that the delay limits, which no faster host raises, looks worse on the faster one"
         )
-    lines += _besides(first, second)
+    lines += [f"what differs besides: {line}" for line in _besides(first, second, pairs)]
     return "\n".join(lines)
 
 
@@ -87,9 +87,15 @@ def _common(first: Experiment, second: Experiment) -> Iterator[tuple[str, Load]]
 def _same_load(one: Load, other: Load) -> bool:
     keys = _SAME.get(one.kind, ())
     known = [(one.facts.get(key), other.facts.get(key)) for key in keys]
+    known.append((_ramp(one), _ramp(other)))
     return (one.kind, one.engine) == (other.kind, other.engine) and all(
         a == b for a, b in known if a is not None and b is not None
     )
+
+
+def _ramp(load: Load) -> int | None:
+    """Return the connections opened a second, 0 for all at once; None of a load that is in no plan."""
+    return None if "workload" in load.facts else load.facts.get("ramp") or 0
 
 
 def _unlike(first: Experiment, second: Experiment) -> list[str]:
@@ -158,9 +164,8 @@ def _failed(runs: Mapping[int, Any]) -> int:
 
 def _legend(verdicts: Mapping[str, tuple[Verdict, Verdict]], shown: bool) -> str:
     bands = [threshold(_floor(pair, figure)) for pair in verdicts.values() for figure in FIGURES]
-    least = f"{100 * min(bands):.1f}"
-    if median(bands) != min(bands):
-        least += f" to {100 * max(bands):.1f}"
+    ends = [f"{100 * band:.1f}" for band in (min(bands), max(bands))]
+    least = " to ".join(dict.fromkeys(ends))
     mark = "*: shown to differ" if shown else "nothing was shown to differ"
     return (
         f"{mark} (1 outside the interval, and more than the noise floor, {least} %, away from it)"
@@ -179,15 +184,55 @@ def _unranked(
     return list(found.values())
 
 
-def _besides(first: Experiment, second: Experiment) -> list[str]:
-    """Return in what they differ besides: what they were measured by, and what they were made of."""
-    pairs = {
-        "controller": [fingerprint(e.session, "controller") for e in (first, second)],
-        "application": [versions(e) for e in (first, second)],
+def _besides(first: Experiment, second: Experiment, pairs: list[tuple[str, Load]]) -> list[str]:
+    """Return in what they differ besides: what they were measured by and with, and what they were made of."""
+    both = (first, second)
+    known = {
+        "controller": [fingerprint(e.session, "controller") for e in both],
+        "application": [versions(e) for e in both],
+        "session": _apart(*([(e.session or {}).get("command")] for e in both)),
     }
+    for name in dict.fromkeys(cell for cell, _ in pairs):
+        known[f"cell {name}"] = [_made_of(e, name) for e in both]
+    for load in {load.name: load for _, load in pairs}.values():
+        if load.kind != "search":  # whose command has the rate it came to
+            cells = [cell for cell, met in pairs if met == load]
+            known[f"load {load.name}"] = _apart(*(_commands(e, cells, load) for e in both))
     return [
-        f"what differs besides: {whose}'s {line}"
-        for whose, (one, other) in pairs.items()
+        f"{whose}'s {line}"
+        for whose, (one, other) in known.items()
         if whose == "controller" or (one and other)  # sessions of before know no versions
         for line in differences(one, other)[:MOST]
+    ]
+
+
+def _made_of(experiment: Experiment, name: str) -> Doc:
+    """Return the mode of a cell and its switches; empty of a duplicate, and where no plan tells them."""
+    cell = next(cell for cell in experiment.cells if cell.name == name)
+    if cell.duplicate_of or not experiment.plan:
+        return {}
+    return {"server": cell.server, **cell.switches}
+
+
+def _commands(experiment: Experiment, cells: list[str], load: Load) -> list[Any]:
+    runs = [run for cell in cells for run in experiment.of(cell, load).values()]
+    return [run.doc["cell"].get("command") for run in runs]
+
+
+def _apart(*sides: list[Any]) -> list[Doc]:
+    """Return which options only one of the two sides' commands have; empty where one is not known."""
+    if not all(command for commands in sides for command in commands):
+        return [{}, {}]
+    one, other = (
+        dict.fromkeys(
+            option
+            for command in commands
+            for option in re.split(r" (?=-|https?:)", str(command))
+            if not option.startswith("-H 'User-Agent:")  # another one in each run
+        )
+        for commands in sides
+    )
+    return [
+        {"command": " ".join(option for option in ours if option not in theirs) or None}
+        for ours, theirs in ((one, other), (other, one))
     ]

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from bench_sessions import CLOSED, SMALL, Mode, about, experiment, little, write
@@ -10,6 +11,7 @@ from bench_sessions import CLOSED, SMALL, Mode, about, experiment, little, write
 from bench.__main__ import main
 from bench.compare import compare
 from bench.errors import BadInput
+from bench.verdict import judge
 
 MODES = [Mode("a"), Mode("b", 0.5, 2.0)]
 SESSION = about(MODES)
@@ -149,6 +151,67 @@ def test_loads_that_are_the_same_only_in_name_are_left_out():
     changed = [SMALL | {"name": "c5", "delay": 0.2}, CLOSED]
     found = table(compare(made(session=about(MODES, both)), made(session=about(MODES, changed))))
     assert {load for _, load in found} == {"load", "c200"}
+
+
+def planned(**load):
+    return about(MODES, [CLOSED | load])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"ramp": None}, {"ramp": 200}, False),
+        ({"ramp": 200}, {"ramp": 400}, False),
+        ({}, {"ramp": 200}, False),  # of before there were ramps
+        ({"ramp": 200}, {"ramp": 200}, True),
+        ({}, {"ramp": None}, True),
+    ],
+)
+def test_clients_that_come_otherwise_are_another_load(one, other, same):
+    first, second = (made(session=planned(**load)) for load in (one, other))
+    if same:
+        assert ("a", "c200") in table(compare(first, second))
+    else:
+        with pytest.raises(BadInput, match="no cell with a result of the same load"):
+            compare(first, second)
+
+
+def test_the_ramp_of_a_load_in_no_plan_is_not_known_and_its_command_is_told():
+    first, second = made(session=planned(ramp=200)), made(session=planned())
+    for side, ramp, agent in ((first, "-r 2 --rate-period=10ms ", 1), (second, "", 2)):
+        for run in (run for runs in side.runs.values() for run in runs.values()):
+            run.doc["cell"]["command"] = (
+                f"h2load -c 200 {ramp}-n 2000 -H 'User-Agent: greenrack-{agent}' http://10.0.0.2/"
+            )
+        side.session["plan"]["loads"] = []
+        side.loads[0] = replace(side.loads[0], facts=run.doc["cell"])
+    text = compare(first, second)
+    assert ("a", "c200") in table(text)
+    told = "what differs besides: load c200's command: -r 2 --rate-period=10ms and none"
+    assert told in text.splitlines()
+    assert "User-Agent" not in text
+
+
+def test_cells_and_options_that_are_others_under_the_same_name_are_told():
+    other = copy.deepcopy(SESSION)
+    other["plan"]["cells"][1] |= {"server": "c", "switches": {"app_client": "urllib3"}}
+    other["command"] += " -e app_tls=true"
+    lines = compare(made(), made(session=other)).splitlines()
+    assert [line for line in lines if line.startswith("what differs besides: ")] == [
+        "what differs besides: session's command: none and -e app_tls=true",
+        "what differs besides: cell b's server: b and c",
+        "what differs besides: cell b's app_client: none and urllib3",
+    ]
+    assert "what differs besides" not in compare(made(), made(seed=1))
+
+
+def test_the_legend_names_the_greatest_noise_floor():
+    session = about(MODES, [CLOSED, SMALL | {"name": "c5"}])
+    first, second = made(session=session), made(session=session, seed=1)
+    for number, run in first.runs["a-again", "c5"].items():
+        run.doc["cell"]["app"][0]["cpu_seconds"] *= 1.2 if number % 2 else 0.8
+    floor = judge(first, first.loads[1]).floors["cpu"]
+    assert f"noise floor, 3.0 to {100 * floor:.1f} %" in compare(first, second)
 
 
 def test_few_rounds_have_no_interval_and_failures_are_told():
