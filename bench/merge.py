@@ -12,8 +12,8 @@ from bench.measured import wrong_output
 
 _PLAN = re.compile(r"^spawning thread #.*total requests$", re.MULTILINE)
 _FINISHED = re.compile(r"^finished in ([\d.]+)(us|ms|s),", re.MULTILINE)
-_REQUESTS = re.compile(r"^requests: .*$", re.MULTILINE)
-_STATUS = re.compile(r"^status codes: .*$", re.MULTILINE)
+_REQUESTS = re.compile(r"^requests: .* timeout$", re.MULTILINE)
+_STATUS = re.compile(r"^status codes: .* 5xx$", re.MULTILINE)
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
@@ -49,12 +49,13 @@ def _start(row: str) -> int:
 
 
 def _report(stdout: str) -> tuple[float, str, str] | None:
-    """Return the seconds and the two lines with counts of a report, None if there is none."""
-    finished, requests = _FINISHED.search(stdout), _REQUESTS.search(stdout)
-    if not finished or not requests:
+    """Return the seconds and the two lines with counts of a report, None if it is not whole."""
+    finished, requests, status = (
+        pattern.search(stdout) for pattern in (_FINISHED, _REQUESTS, _STATUS)
+    )
+    if not finished or not requests or not status:
         return None
-    status = _STATUS.search(stdout)
-    return float(finished[1]) * _SECONDS[finished[2]], requests[0], status[0] if status else ""
+    return float(finished[1]) * _SECONDS[finished[2]], requests[0], status[0]
 
 
 def _summed(reports: Sequence[tuple[float, str, str]]) -> list[str]:

@@ -102,6 +102,15 @@ def test_without_one_of_the_reports_the_counts_are_the_logs():
     assert "1 of them printed no report" in stdout
 
 
+@pytest.mark.parametrize("last", [" started", "status codes", " 4xx"])
+def test_a_report_that_was_cut_is_none(last):
+    cut = (OTHER[0][: OTHER[0].index(last)], OTHER[1])
+    stdout, rows = merged([ONE, cut])
+    found = h2load.measure(stdout, rows, 1500, 150, 0.5)
+    assert (found.succeeded, found.engine_seconds) == (1480, None)
+    assert "1 of them printed no report" in stdout
+
+
 @pytest.mark.parametrize("parts", [[], [ONE, ("This is ApacheBench", "")], [ONE, ("", "")]])
 def test_what_is_not_h2loads_is_refused(parts):
     with pytest.raises(BadInput, match="ran no h2load"):
