@@ -1,7 +1,6 @@
 """A result's raw requests: read once, held against what was recorded, kept as plain numbers."""
 
 import gzip
-import hashlib
 import math
 from array import array
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from bench import ab, h2load
 from bench.percentiles import PERCENTILES, summarise
+from bench.store import read_log
 
 Doc = dict[str, Any]
 _TABLE = "ab's own table"  # where a result says its latencies are from, if not from the file
@@ -39,12 +39,7 @@ def checked_raw(session: Path, doc: Doc) -> tuple[Doc, Raw | None]:
     raw = doc.get("raw")
     if raw is None:
         return doc, None
-    if Path(raw["log"]).name != raw["log"]:
-        raise ValueError(f"its log {raw['log']!r} is no file of this session")
-    packed = (session / raw["log"]).read_bytes()
-    if hashlib.sha256(packed).hexdigest() != raw["sha256"]:
-        raise ValueError(f"its log {raw['log']} is not the one recorded (SHA-256 differs)")
-    text = gzip.decompress(packed).decode(errors="replace")
+    text = gzip.decompress(read_log(session, raw)).decode(errors="replace")
     if doc["cell"]["engine"] == "ab":
         return _of_ab(doc, ab.parse_log(text))
     return _of_h2load(doc, h2load.parse_log(text))

@@ -51,6 +51,7 @@ _RESULT = {
         **dict.fromkeys(("name", "kind", "variant", "url"), str),
         **dict.fromkeys(("round", "concurrency", "database_connections"), int),
         **dict.fromkeys(("rate", "seconds", "objective", "control"), _NUMBER),
+        "facts": dict,
         "app": [
             {
                 "host": str,

@@ -15,6 +15,8 @@ from typing import Any
 
 from bench.errors import BadInput
 from bench.result import check_result
+from bench.shape import check_optional, read_json
+from bench.table import server_of
 
 LOG = ".log.gz"
 # What an experiment keeps beside its results: what it is about, and the cells that could not be deployed.
@@ -86,16 +88,23 @@ def publish(path: Path, data: bytes) -> None:
 def read_session(session: Path) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
     """Return ((name, result), ...) in order of name, and a line for each damaged file."""
     results, damaged = [], []
+    first: dict[tuple[Any, ...], str] = {}
     for path in sorted(session.glob("*.json")):
         if path.name == ABOUT or path.name.endswith(REFUSED):
             continue
         try:
-            doc = json.loads(path.read_text(encoding="utf-8"))
+            doc = read_json(path.read_text(encoding="utf-8"))
             check_result(doc)
-            _check_log(session, doc.get("raw"))
+            check_optional(doc)
+            if doc.get("raw"):
+                read_log(session, doc["raw"])
+            cell = doc["cell"]
+            key = (server_of(doc), cell["workload"], cell["engine"], cell.get("round") or 1)
+            if first.setdefault(key, path.stem) != path.stem:
+                raise ValueError(f"the same cell, load and round as {first[key]}")
         except BadInput as why:
             damaged.append(f"{path}: {why.wrong}")
-        except (OSError, ValueError, TypeError, KeyError) as why:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as why:
             damaged.append(f"{path}: {why}")
         else:
             results.append((path.stem, doc))
@@ -106,10 +115,11 @@ def read_session(session: Path) -> tuple[list[tuple[str, dict[str, Any]]], list[
     return results, damaged
 
 
-def _check_log(session: Path, raw: dict[str, str] | None) -> None:
-    """Raise ValueError or OSError when the log named by `raw` is not the one recorded."""
-    if raw is None:
-        return
-    digest = hashlib.sha256((session / raw["log"]).read_bytes()).hexdigest()
-    if digest != raw["sha256"]:
+def read_log(session: Path, raw: dict[str, str]) -> bytes:
+    """Return the log named by `raw`, compressed; raise ValueError or OSError if it is not the one recorded."""
+    if Path(raw["log"]).name != raw["log"]:
+        raise ValueError(f"its log {raw['log']!r} is no file of this session")
+    packed = (session / raw["log"]).read_bytes()
+    if hashlib.sha256(packed).hexdigest() != raw["sha256"]:
         raise ValueError(f"its log {raw['log']} is not the one recorded (SHA-256 differs)")
+    return packed

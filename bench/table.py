@@ -76,11 +76,13 @@ def memory_kb(doc: dict[str, Any]) -> float | None:
 
     How many are in flight is known of a closed loop only.
     """
-    hosts = doc["cell"].get("app")
-    if not hosts or doc["cell"].get("kind", "closed") != "closed":
+    hosts, at_once = doc["cell"].get("app"), doc["cell"].get("concurrency")
+    if not hosts or not at_once or (doc["cell"].get("kind") or "closed") != "closed":
         return None
-    grown = sum(host["memory_peak"] - host["memory_before"] for host in hosts)
-    each: float = grown / doc["cell"]["concurrency"] / 1000
+    known = [(host.get("memory_before"), host.get("memory_peak")) for host in hosts]
+    if any(size is None for pair in known for size in pair):
+        return None
+    each: float = sum(peak - before for before, peak in known) / at_once / 1000
     return each
 
 

@@ -209,10 +209,5 @@ def _summed(uses: list[Doc], key: str, unit: float = 1) -> float | None:
 
 
 def _each(doc: Doc) -> float | None:
-    known = all(
-        use.get(key) is not None
-        for use in doc["cell"].get("app") or []
-        for key in ("memory_before", "memory_peak")
-    )
-    grown = memory_kb(doc) if known and doc["cell"].get("concurrency") else None
+    grown = memory_kb(doc)
     return grown if grown is not None and grown > 0 else None

@@ -154,6 +154,22 @@ def damage_shape(session):
     edit(session, '"p95": null', '"p95": "fast"')
 
 
+def damage_use(session):
+    edit(session, '"generators": [', '"app": [{"cpu_seconds": "much"}], "generators": [')
+
+
+def damage_number(session):
+    edit(session, '"p95": null', '"p95": NaN')
+
+
+def damage_depth(session):
+    (session / f"{NAME}.json").write_text("[" * 100_000)
+
+
+def damage_place(session):
+    edit(session, f'"{NAME}.log.gz"', f'"../{session.name}/{NAME}.log.gz"')
+
+
 def damage_log(session):
     (session / f"{NAME}.log.gz").write_bytes(b"\x1f\x8b")
 
@@ -168,7 +184,11 @@ def damage_tmp(session):
 
 
 @pytest.mark.parametrize(
-    "damage", [damage_json, damage_schema, damage_shape, damage_log, damage_no_log, damage_tmp]
+    "damage",
+    [
+        *(damage_json, damage_schema, damage_shape, damage_use, damage_number, damage_depth),
+        *(damage_place, damage_log, damage_no_log, damage_tmp),
+    ],
 )
 def test_a_damaged_file_is_named_and_the_rest_is_shown(session, capsys, damage):
     record(session)
@@ -181,6 +201,32 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(session, capsys, damage):
         assert NAME in err
         assert "uwsgi_gevent" in out
         assert "gunicorn_gevent" not in out
+
+
+def test_a_result_that_is_there_twice_counts_once(session, capsys):
+    record(session)
+    doc = json.loads((session / f"{NAME}.json").read_text())
+    doc["counts"] |= {"succeeded": 0, "failed": 20}
+    (session / f"{NAME}.old.json").write_text(json.dumps(doc))
+    assert record(session, variant="other") == 0  # is none of them
+    capsys.readouterr()
+    for command, failed in (("show", 5), ("summary", 4)):
+        assert main([command, str(session)]) == 1
+        out, err = capsys.readouterr()
+        rows = [line.split() for line in out.splitlines() if "gunicorn_gevent" in line]
+        assert sorted(row[failed] for row in rows) == ["0", "0"]
+        assert f"{NAME}.old.json: the same cell, load and round as {NAME}" in err
+
+
+def test_what_is_not_known_of_the_memory_is_not_told(session, capsys):
+    use = {"cpu_seconds": 0.02, "memory_before": 10**7, "memory_peak": 10**7 + 25_000}
+    record(session, app=[use])
+    edit(session, '"memory_before": 10000000', '"memory_before": null')
+    capsys.readouterr()
+    for command in ("show", "summary"):
+        assert main([command, str(session)]) == 0
+        line = next(line for line in capsys.readouterr().out.splitlines() if "closed_c5" in line)
+        assert line.split()[-2:] == ["1.00", "-"]
 
 
 def test_list_has_a_line_a_session(session, capsys):

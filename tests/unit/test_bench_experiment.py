@@ -105,6 +105,10 @@ def wrong_shape(session):
     edit(one(session), lambda doc: doc["cell"].update(app=[{"cpu_seconds": "much"}]))
 
 
+def facts_of_one(session):
+    edit(one(session), lambda doc: doc["cell"].update(facts="release"))
+
+
 def nested(session):
     one(session).write_text("[" * 100_000)
 
@@ -144,7 +148,10 @@ def wrong_plan(session):
     [
         *(
             (damage, 5)
-            for damage in (cut, not_utf8, no_number, wrong_shape, nested, outside, no_log)
+            for damage in (
+                *(cut, not_utf8, no_number, wrong_shape, facts_of_one, nested),
+                *(outside, no_log),
+            )
         ),
         *((damage, 6) for damage in (twice, lone_log, half_written, wrong_refusal)),
         (wrong_plan, 6),
