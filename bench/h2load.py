@@ -3,6 +3,8 @@
 The log has a row per request that got an answer: start in microseconds since the epoch, HTTP
 status (-1: failed stream), duration in microseconds; more columns may follow. A refused, reset,
 cut or never sent request has no row. A 503 has one. h2load counts 3xx as succeeded; we do not.
+A start is when the connection stands. Behind the rows of an open load, the script `load` writes how
+much later that was than due.
 """
 
 import re
@@ -25,23 +27,37 @@ _PLAN = re.compile(
 )
 _UNIT = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
+LATE = "late="
+SINCE_CONNECTED = "latencies are since the connection stood: the wait for it is not in them"
 Row = tuple[int, int, int]  # start (us since epoch), status, duration (us)
 
 
 def parse_log(text: str) -> list[Row]:
-    """Return the log's rows; raise BadInput naming the line that is no row."""
+    """Return the log's rows; raise BadInput naming the line that is no row.
+
+    Where all of them say how late they were, a row starts when it was due, and lasts from then.
+    """
     rows = []
+    due = since_due(text)
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            start, status, duration = (int(column) for column in line.split("\t")[:3])
+            columns = line.split("\t")
+            start, status, duration = (int(column) for column in columns[:3])
+            late = int(columns[-1].removeprefix(LATE)) if due else 0
         except ValueError as why:
             raise BadInput(
                 f"--log: line {number} is no row of an h2load log: {line[:80]!r}",
                 "start in us, status, duration in us, separated by tabs",
                 "h2load ... --log-file=F   then: --log F (copied after h2load ended)",
             ) from why
-        rows.append((start, status, duration))
+        rows.append((start - late, status, duration + late))
     return rows
+
+
+def since_due(text: str) -> bool:
+    """Return whether every row of a log says how late it was: not where a load host could not tell."""
+    lines = text.splitlines()
+    return bool(lines) and all(line.rpartition("\t")[2].startswith(LATE) for line in lines)
 
 
 def measure(

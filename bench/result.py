@@ -54,6 +54,8 @@ def build_result(
     limited = generator_limit(cell, rate, lag) or _search_limit(cell, tried)
     if limited:
         flags.append(f"not the server was the limit: {limited}")
+    if cell.get("rate") and measured.latency["samples"] and not h2load.since_due(log or ""):
+        flags.append(h2load.SINCE_CONNECTED)
     flags += _miscounted(cell, measured)
     return {
         "schema": SCHEMA,
@@ -96,8 +98,8 @@ def generator_limit(
         if waited > STARVED:  # on a host that was busy all the time, 3 % were seen
             return f"{name} waited for a processor {waited:.0%} of the time"
     allowed = max(LATE, cell["delay"] / 10)
-    # A request begins when its connection stands: of one that had to be asked for again, the server was late. Fewer
-    # than 1 % of them do not move the 99th percentile.
+    # A request begins when its connection stands: of one that had to be asked for again, the server was late, and the
+    # latencies have it. Fewer than 1 % of them do not move the 99th percentile.
     resent = sum(used.get("syn_resent") or 0 for used in cell.get("generators") or [])
     if lag and resent < cell["requests"] / 100 and lag["p99"] > allowed:
         return f"1 % of the requests were begun {lag['p99']:.2f} s late or more ({allowed:.2f} s allowed)"

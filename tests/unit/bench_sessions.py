@@ -133,7 +133,8 @@ def ran(cell, load, speed, mode, seed):
         latency += took * (rng.random() < 0.01) * rng.random()
         free[n % clients] = at + latency
         status = 503 if n < mode.failed else 200
-        rows.append(f"{START + int(at * 1e6)}\t{status}\t{int(latency * 1e6)}\n")
+        late = "\tlate=400" if load["kind"] != "closed" else ""
+        rows.append(f"{START + int(at * 1e6)}\t{status}\t{int(latency * 1e6)}{late}\n")
     bad = mode.failed
     stdout = (
         f"{clients} total client(s). {requests} total requests\n\nfinished in {max(free):.2f}s, 1 req/s\n"

@@ -99,6 +99,13 @@ def test_h2load_may_open_its_connections_one_after_another():
     assert h2load.measure(stdout, text("h2load_ok.log"), **SIZE) == run_h2load("ok")
 
 
+def test_h2load_log_says_how_late_each_request_was():
+    rows = ["1000000\t200\t50\tlate=300\n", "1000010\t-1\t70\tlate=0\n"]
+    assert h2load.parse_log("".join(rows)) == [(999700, 200, 350), (1000010, -1, 70)]
+    with pytest.raises(BadInput, match="line 1 is no row"):
+        h2load.parse_log(rows[0].replace("300", "much"))
+
+
 def test_h2load_log_may_grow_columns_and_failed_streams():
     assert h2load.parse_log("1\t-1\t3\tnew\n") == [(1, -1, 3)]
 

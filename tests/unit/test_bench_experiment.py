@@ -12,6 +12,7 @@ from bench_sessions import edit, little, tree
 
 from bench.__main__ import main
 from bench.experiment import read_experiment
+from bench.h2load import SINCE_CONNECTED
 from bench.report import render
 from bench.result import build_result
 
@@ -73,6 +74,16 @@ def test_a_result_that_says_otherwise_than_its_log_is_flagged_and_the_log_believ
     html, text = render(experiment)
     assert "recomputed from raw data: min is" in html
     assert "recomputed from raw data: min is" in text
+
+
+def test_a_log_of_an_older_version_says_from_when_its_latencies_are(session):
+    path = one(session, "03.uwsgi_gevent.r100.*.json")
+    log = gzip.decompress((session / f"{path.stem}.log.gz").read_bytes()).decode()
+    retell(session, path, re.sub(r"\tlate=\d+", "", log))
+    experiment = read_experiment(session)
+    runs = experiment.of("uwsgi_gevent", experiment.loads[1])
+    assert [n for n, run in runs.items() if SINCE_CONNECTED in run.doc["flags"]] == [3]
+    assert SINCE_CONNECTED in render(experiment)[1]
 
 
 def test_a_log_that_is_not_the_one_recorded_is_damage(session, capsys):

@@ -7,6 +7,7 @@ import pytest
 from bench_parts import left
 
 from bench.errors import BadInput
+from bench.h2load import SINCE_CONNECTED
 from bench.record import record
 
 DATA = Path(__file__).parent / "data"
@@ -37,8 +38,8 @@ def part(folder, **used):
     return left(folder, "h2load URL", (DATA / "h2load_ok.txt").read_bytes(), rows, **used)
 
 
-def opened(folder, rate, seconds, **used):
-    """Write what an open load leaves of which every request took 0.1 s."""
+def opened(folder, rate, seconds, late="\tlate=0", **used):
+    """Write what an open load leaves of which every request took 0.1 s since its connection stood."""
     requests = rate * seconds
     stdout = (
         (DATA / "h2load_ok.txt")
@@ -48,7 +49,9 @@ def opened(folder, rate, seconds, **used):
     stdout = stdout.replace("5 total client(s)", f"{requests} total client(s)")
     for word in ("total", "started", "done", "succeeded", "2xx"):
         stdout = stdout.replace(f"20 {word},", f"{requests} {word},")
-    rows = "".join(f"{1_000_000 * number // rate}\t200\t100000\n" for number in range(requests))
+    rows = "".join(
+        f"{1_000_000 * number // rate}\t200\t100000{late}\n" for number in range(requests)
+    )
     return left(folder, "h2load URL", stdout.encode(), rows.encode(), **used)
 
 
@@ -76,6 +79,22 @@ def test_requests_that_were_begun_late_are_no_fault_of_the_server(tmp_path, stor
     late = opened(tmp_path / "load1", 10, 2, lag=lag, syn_resent=1)
     doc = stored([late], requests=20, concurrency=20, rate=10, kind="open", round=2)
     assert doc["generator_limited"] is None
+
+
+@pytest.mark.parametrize(
+    ("others", "took", "told"),
+    [("\tlate=20000", [0.4, 0.12], False), ("", [0.1, 0.1], True)],
+    ids=["both", "one"],
+)
+def test_the_latency_of_an_open_load_is_since_it_was_due(tmp_path, stored, others, took, told):
+    """Of all requests or of none: what one load host cannot tell is not mixed with what another can."""
+    parts = [
+        opened(tmp_path / "load1", 10, 2, "\tlate=300000"),
+        opened(tmp_path / "load2", 10, 2, others),
+    ]
+    doc = stored(parts, requests=40, concurrency=40, rate=20, kind="open")
+    assert [doc["latency"][key] for key in ("max", "min")] == took
+    assert (SINCE_CONNECTED in doc["flags"]) is told
 
 
 def test_a_static_answer_that_came_no_faster_is_the_limit(tmp_path, stored):

@@ -48,10 +48,10 @@ def result(spec, used, stdout, log, **more):
     return build_result(cell | more, stdout, log, used["lag"])
 
 
-def since_due(spec, outdir):
+def since_due(spec, outdir, resent=0):
     """Return the p99 of the wait since each request was due, as a search judges by it."""
-    # None asked for again: that is counted of the whole machine, on which other tests lose connections.
-    return load.judged(*load.told(outdir), spec, spec["rate"], 0)[1]
+    # That is counted of the whole machine, on which other tests lose connections.
+    return load.judged(*load.told(outdir), spec, spec["rate"], resent)[1]
 
 
 def test_a_stall_shows_in_the_tail_of_an_open_load(tmp_path):
@@ -77,6 +77,29 @@ def test_a_stall_shows_in_the_tail_of_an_open_load(tmp_path):
     assert doc["counts"]["failed"] == 0
     assert doc["latency"]["p99"] == pytest.approx(expected, rel=0.05)
     assert doc["latency"]["p50"] < STALL
+
+
+def test_a_full_queue_shows_in_the_tail_of_an_open_load(tmp_path):
+    """Some 100 of 1200 are not let in, and ask again after a second: their durations begin only then."""
+
+    def behave(number):
+        if number == 201:
+            time.sleep(0.3)
+        return ANSWER
+
+    with OneByOne(behave, backlog=8) as server:
+        spec = an_open(400, 3, server.url)
+        used, stdout, log = put(spec, tmp_path)
+    assert used["syn_resent"] > 12
+    generators = [{key: used[key] for key in GENERATOR}]
+    doc = result(spec, used, stdout, log, generators=generators)
+    assert (doc["counts"]["failed"], doc["flags"]) == (0, [])
+    assert doc["latency"]["p99"] > 1
+    again = since_due(spec, tmp_path, used["syn_resent"])
+    assert doc["latency"]["p99"] == pytest.approx(again, abs=0.001)
+    assert doc["latency"]["p50"] < 0.3  # the others are not a second late
+    durations = sorted(int(row.split("\t")[2]) for row in log.splitlines())
+    assert durations[-12] < 600_000
 
 
 def test_a_closed_load_hides_the_same_stall(tmp_path):
@@ -137,7 +160,8 @@ def test_a_generator_that_was_not_let_run_is_told_by_its_lag(tmp_path):
     assert doc["lag"] == used["lag"]
     assert "late" in doc["generator_limited"]
     # The durations alone tell nothing of it.
-    assert sorted(took for _, _, took in h2load.parse_log(log))[-10] < 500_000
+    assert sorted(int(row.split("\t")[2]) for row in log.splitlines())[-10] < 500_000
+    assert sorted(took for _, _, took in h2load.parse_log(log))[-10] > 900_000
 
 
 class Keeping(asyncio.Protocol):
@@ -220,7 +244,7 @@ def test_two_generators_that_share_a_load_make_all_of_it(tmp_path, half, request
     assert (doc["counts"]["succeeded"], doc["counts"]["failed"]) == (requests, 0)
     assert doc["latency"]["samples"] == requests
     assert [flag for flag in doc["flags"] if "log" in flag] == []
-    starts = [row[0] / 1e6 for row in h2load.parse_log(log)]
+    starts = [int(row.split("\t")[0]) / 1e6 for row in log.splitlines()]
     assert starts == sorted(starts)
     assert starts[0] >= at
     assert [used["began"] >= at for used, _, _ in parts] == [True, True]

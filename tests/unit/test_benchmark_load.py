@@ -92,53 +92,6 @@ def test_an_engine_that_is_not_there_is_named_with_its_package(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_how_late_a_start_was_is_held_against_when_it_was_due():
-    """Two each 20 ms; the fourth came 5 ms late, and the last two 1 s."""
-    starts = [7.0, 7.0, 7.02, 7.025, 8.04, 8.04]
-    assert load.late(starts, 2, 20, 6.99) == pytest.approx([0, 0, 0, 0.005, 1, 1])
-
-
-def test_a_first_start_that_was_late_makes_nothing_else_early():
-    assert load.late([5.3, 5.31, 5.32], 1, 100, 5.115) == pytest.approx([0.18, 0.09, 0], abs=0.001)
-
-
-def test_when_all_starts_were_late_the_engines_own_beginning_tells():
-    assert load.late([5.3, 5.4], 1, 100, 5.0) == pytest.approx([0.3, 0.3])
-
-
-ROWS = [(i / 100, 200, 0.1) for i in range(1000)]  # of 100 a second
-
-
-def judged(rows, resent=0, seconds=10):
-    return load.judged(rows, 0, {"seconds": seconds}, 100, resent)
-
-
-def test_the_wait_of_a_request_is_since_it_was_due():
-    rows = [*ROWS[:985], *((i / 100 + 0.5, 200, 0.1) for i in range(985, 1000))]
-    failed, p99, lag = judged(rows)
-    assert (failed, p99) == (0, pytest.approx(0.6))
-    assert lag == pytest.approx({"p50": 0, "p99": 0.5, "max": 0.5})
-
-
-def test_one_of_a_hundred_may_be_slow_where_there_are_enough_to_tell():
-    slow = [(i / 100, 200, 0.4) for i in range(990, 1000)]
-    assert judged([*ROWS[:990], *slow])[1] == pytest.approx(0.1)
-    assert judged([*ROWS[:989], (9.89, 200, 0.4), *slow])[1] == pytest.approx(0.4)
-    assert judged([*ROWS[:998], (9.98, 200, 0.4)], seconds=9.99)[1] == pytest.approx(0.4)
-
-
-def test_connections_asked_for_again_count_as_a_second_late():
-    assert judged(ROWS, resent=10)[1] == pytest.approx(0.1)
-    assert judged(ROWS, resent=11)[1] == pytest.approx(1.1)
-
-
-def test_a_try_with_a_failure_has_no_p99():
-    assert judged(ROWS[:997]) == (3, None, None)
-    failed, p99, lag = judged([*ROWS[:999], (9.99, 503, 0.1)])
-    assert (failed, p99) == (1, None)
-    assert lag["max"] == pytest.approx(0)
-
-
 @pytest.mark.parametrize(
     ("spec", "engine", "package"),
     [
@@ -207,7 +160,7 @@ def test_a_load_begins_when_it_is_told(tmp_path):
     with OneByOne() as server:
         used, _, log = put({**OPEN, "url": server.url, "at": at}, tmp_path)
     assert used["began"] >= at
-    assert min(row[0] for row in h2load.parse_log(log)) / 1e6 >= at
+    assert min(int(row.split("\t")[0]) for row in log.splitlines()) / 1e6 >= at
 
 
 def test_slow_connections_show_in_how_late_the_starts_were_not_in_the_durations(tmp_path):
@@ -223,7 +176,8 @@ def test_slow_connections_show_in_how_late_the_starts_were_not_in_the_durations(
         used, _, log = finished(process, tmp_path)
     rows = h2load.parse_log(log)
     assert len(rows) == 10
-    assert max(took for _, _, took in rows) < 500_000
+    assert max(int(row.split("\t")[2]) for row in log.splitlines()) < 500_000
+    assert min(took for _, _, took in rows) > 800_000
     assert used["syn_resent"] >= 10
     assert used["lag"]["p50"] > 0.8
 
