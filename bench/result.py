@@ -54,6 +54,10 @@ def build_result(
     limited = generator_limit(cell, rate, lag) or _search_limit(cell, tried)
     if limited:
         flags.append(f"not the server was the limit: {limited}")
+    if tried and all_held(tried["rates"]) and not tried.get("ended"):
+        flags.append(
+            f"the highest rate of the search, {tried['best_rate']}/s, held: its limit is not known, raise `to`"
+        )
     if cell.get("rate") and measured.latency["samples"] and not h2load.since_due(log or ""):
         flags.append(h2load.SINCE_CONNECTED)
     flags += _miscounted(cell, measured)
@@ -107,6 +111,11 @@ def generator_limit(
     if rate and control and rate > CONTROL * control:
         return f"a static answer came {control:.0f} times a second, hardly more often than this one"
     return None
+
+
+def all_held(rates: list[dict[str, Any]] | None) -> bool:
+    """Return whether every rate that a search tried held: it found no limit then, and each may take more."""
+    return bool(rates) and all(one.get("held") for one in rates or [])
 
 
 def _search_limit(cell: dict[str, Any], tried: dict[str, Any] | None) -> str | None:

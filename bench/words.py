@@ -3,6 +3,7 @@
 from statistics import median
 
 from bench.experiment import Experiment
+from bench.result import all_held
 from bench.stats import LEAST_DIFFERENCE, LEAST_PAIRS, Ratio, threshold
 from bench.verdict import Comparison, Verdict, judge, tight_enough
 
@@ -14,7 +15,8 @@ def in_words(experiment: Experiment, verdict: Verdict | None = None) -> list[str
     verdict = verdict or judge(experiment)
     told = [headline(verdict)]
     if verdict.recommended:
-        told += [_throughput(verdict), _cpu(verdict), _not_shown(verdict), _floor(verdict)]
+        told += [_throughput(verdict), _no_limit(verdict), _cpu(verdict)]
+        told += [_not_shown(verdict), _floor(verdict)]
     told += [
         _speed(experiment),
         _unranked(verdict),
@@ -43,7 +45,8 @@ def headline(verdict: Verdict) -> str:
             f"and no difference can be shown in fewer than {LEAST_PAIRS}."
         )
     if rate.shown and rate.ratio.estimate > 1:
-        return f"Run {first}: it serves {_more(rate.ratio.estimate)} {next_}, the next."
+        least = "at least " if _unlimited(verdict, [first]) else ""
+        return f"Run {first}: it serves {least}{_more(rate.ratio.estimate)} {next_}, the next."
     if cpu.shown and cpu.ratio and cpu.ratio.estimate < 1:
         less = f"{100 * (1 - cpu.ratio.estimate):.0f} % less CPU than {next_}, the next"
         return f"Run {first}: none is shown to be faster, and it needs {less}."
@@ -86,7 +89,8 @@ def _throughput(verdict: Verdict) -> str:
     if load and load.kind == "search":
         objective = load.facts.get("objective")
         limit = f"p99 at most {objective:g} s" if objective else "the objective kept"
-        value = f"at most {_middle(verdict, 'rate'):.0f} requests/s ({limit})"
+        most = "at least" if _unlimited(verdict, [first]) else "at most"
+        value = f"{most} {_middle(verdict, 'rate'):.0f} requests/s ({limit})"
     else:
         runs = verdict.experiment.of(first, load).values()
         shares = [run.doc["ceiling"]["percent"] for run in runs]
@@ -94,6 +98,32 @@ def _throughput(verdict: Verdict) -> str:
         value += f", {median(known):.1f} % of the limit" if known else ""
     return (
         f"Throughput under the load {load.name if load else ''}: {value}{_beside(verdict, 'rate')}."
+    )
+
+
+def _unlimited(verdict: Verdict, cells: list[str]) -> dict[str, float]:
+    """Return those of the cells that held every rate of a search, in any round, and the highest."""
+    found = {}
+    for cell in cells:
+        docs = [run.doc for run in verdict.experiment.of(cell, verdict.load).values()]
+        held = [doc["best_rate"] for doc in docs if all_held(doc.get("rates"))]
+        if held:
+            found[cell] = max(held)
+    return found
+
+
+def _no_limit(verdict: Verdict) -> str:
+    found = _unlimited(verdict, verdict.ranked)
+    if not found:
+        return ""
+    unknown = (
+        "its limit is not known"
+        if len(found) == 1
+        else "their limits are not known, nor whose is higher"
+    )
+    return (
+        f"Mind: {listed([*found])} held the highest rate of the search, {max(found.values()):g}/s, "
+        f"so {unknown}: raise `to`."
     )
 
 
@@ -149,6 +179,8 @@ def _floor(verdict: Verdict) -> str:
             why = "no duplicate was measured in enough rounds"
         if verdict.experiment.twins and not verdict.twins:
             why = "what was measured twice could not be ranked both times"
+        if _unlimited(verdict, [name for pair in verdict.twins for name in pair]):
+            why = "the duplicate held the highest rate of the search"
         return f"Noise floor: not known, {why}; {LEAST_DIFFERENCE:.0%} is used.".replace("%", " %")
     told = " and ".join(f"{100 * floor:.1f} % in {_FIGURES[f]}" for f, floor in known.items())
     twins = listed([cell for _, cell in verdict.twins])

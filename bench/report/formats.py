@@ -8,16 +8,22 @@ from markupsafe import Markup, escape
 
 from bench.experiment import Load
 from bench.report.clean import clean
-from bench.report.tables import Latency
+from bench.report.tables import Latency, Row
 from bench.words import listed
 
 NONE = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
+LEAST = "\N{GREATER-THAN OR EQUAL TO} "
 
 
 def fixed(value: float | None, digits: int = 1) -> str:
     """Return a number with so many decimals, thousands set apart."""
     return NONE if value is None else f"{value:,.{digits}f}"
+
+
+def within(row: Row) -> str:
+    """Return the rate within the objective of a search, which may be more where each rate held."""
+    return f"{LEAST if row.within_least else ''}{fixed(row.within, 0)}"
 
 
 def seconds(value: Latency | None) -> str:
@@ -90,6 +96,7 @@ def breakable(name: str) -> Markup:
 FILTERS: dict[str, Callable[..., str]] = {
     "breakable": breakable,
     "fixed": fixed,
+    "within": within,
     "seconds": seconds,
     "multiple": multiple,
     "interval": interval,

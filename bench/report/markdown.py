@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.experiment import Experiment
-from bench.report.formats import NONE, fixed, interval, mean_load, multiple, seconds
+from bench.report.formats import NONE, fixed, interval, mean_load, multiple, seconds, within
 from bench.report.tables import Row, Table
 from bench.words import listed
 
@@ -86,7 +86,7 @@ def _row(row: Row) -> tuple[str, ...]:
         row.cell.name + (" (again)" if row.cell.duplicate_of else ""),
         fixed(row.percent),
         fixed(row.rate),
-        fixed(row.within, 0),
+        within(row),
         *percentiles,
         f"{fixed(row.failed, 0)} of {fixed(row.asked, 0)}" if row.asked else NONE,
         fixed(row.cpu, 2),

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.experiment import Cell, Doc, Experiment, Load, Run
 from bench.report.pool import Interval, Pool
+from bench.result import all_held
 from bench.table import cpu_ms, memory_kb
 from bench.verdict import Verdict, in_rounds
 
@@ -37,6 +38,7 @@ class Row:
     limit: float | None = None  # requests per second
     rate: float | None = None
     within: float | None = None  # requests per second within the objective of a search
+    within_least: bool = False  # it may be more: in some round every rate of the search held
     p50: Latency | None = None
     p99: Latency | None = None
     cpu: float | None = None  # ms an answer
@@ -81,7 +83,9 @@ def table(experiment: Experiment, load: Load, verdict: Verdict, pools: Mapping[s
                 found.missing.append(name)
             continue
         row = _row(experiment, cells[name], load, verdict, pools.get(name))
-        row.within = _middle(_docs(experiment, name, search), lambda doc: doc.get("best_rate"))
+        searched = _docs(experiment, name, search)
+        row.within = _middle(searched, lambda doc: doc.get("best_rate"))
+        row.within_least = any(all_held(doc.get("rates")) for doc in searched)
         for note in notes(experiment.of(name, load)):
             found.notes.append(f"{name}: {note}")
             row.notes.append(len(found.notes))

@@ -161,8 +161,11 @@ def test_a_search_that_the_generator_ended_says_nothing_of_the_server(tmp_path, 
     part = opened(tmp_path / "a", 20, 2, rates=rates, best_rate=20)
     assert stored([part], round=4, **search)["generator_limited"] is None
     ended = "the engine was ended after 600 s"
-    part = opened(tmp_path / "a", 20, 2, rates=rates, best_rate=20, ended=ended)
-    assert ended in stored([part], round=5, **search)["generator_limited"]
+    for number, tried in enumerate((rates, [good]), 5):
+        part = opened(tmp_path / "a", 20, 2, rates=tried, best_rate=20, ended=ended)
+        doc = stored([part], round=number, **search)
+        assert ended in doc["generator_limited"]
+        assert not any("raise `to`" in flag for flag in doc["flags"])
 
 
 def test_a_part_that_lacks_something_is_refused(tmp_path, stored):

@@ -1,8 +1,64 @@
 """What the verdict says besides who won."""
 
-from bench_sessions import Mode, about, experiment
+import pytest
+from bench_sessions import SEARCH, Mode, about, experiment, write
 
+from bench.experiment import read_experiment
+from bench.report import render
+from bench.verdict import judge
 from bench.words import in_words
+
+
+@pytest.fixture
+def searched(tmp_path):
+    """Make an experiment of six rounds of a search that goes up to `to`."""
+
+    def made(modes, to):
+        search = SEARCH | {"delay": 0.1, "objective": 0.15, "from": 50, "to": to, "seconds": 1}
+        session = about(modes, [search], rounds=6)
+        return read_experiment(write(tmp_path / "s", session, modes, noise=0, drift=0))
+
+    return made
+
+
+HELD = "the highest rate of the search, {}/s, held: its limit is not known, raise `to`"
+
+
+def test_cells_that_held_the_highest_rate_of_a_search_are_not_told_apart(searched):
+    made = searched([Mode("slow", 0.6), Mode("fast", 1.0)], 100)
+    told = in_words(made)
+    assert told[0] == "Run slow, or fast: no difference between them was shown."
+    assert "at least 100 requests/s (p99 at most 0.15 s)" in told[1]
+    assert told[2] == (
+        "Mind: slow and fast held the highest rate of the search, 100/s, so their limits are not "
+        "known, nor whose is higher: raise `to`."
+    )
+    # Twice the highest rate is no noise of nought.
+    (floor,) = (line for line in told if "Noise floor" in line)
+    assert "not known, the duplicate held the highest rate of the search; 3 % is used" in floor
+    for runs in made.runs.values():
+        assert [run.doc["flags"] for run in runs.values()] == [[HELD.format(100)]] * 6
+    html, text = render(made)
+    assert "<dd>\N{GREATER-THAN OR EQUAL TO} 100" in html
+    assert "| \N{GREATER-THAN OR EQUAL TO} 100 |" in text
+
+
+def test_a_cell_that_held_the_highest_rate_is_faster_by_at_least_so_much(searched):
+    made = searched([Mode("slow", 0.6), Mode("fast", 1.0)], 250)
+    assert judge(made).ranked == ["fast", "slow"]
+    told = in_words(made)
+    assert told[0] == "Run fast: it serves at least 25 % more than slow, the next."
+    assert "Mind: fast held the highest rate of the search, 250/s, so its limit is" in told[2]
+    rows = [line for line in render(made)[1].splitlines() if line.startswith("| ")]
+    assert any(" slow |" in row and "| 200 |" in row for row in rows)
+
+
+def test_a_search_that_found_a_limit_tells_it(searched):
+    made = searched([Mode("slow", 0.6), Mode("fast", 0.8)], 400)
+    told = in_words(made)
+    assert "it serves 25 % more than slow" in told[0]
+    assert "at most 250 requests/s" in told[1]
+    assert not any("raise" in line for line in [*told, render(made)[1]])
 
 
 def test_hosts_that_were_emulated_are_told():
