@@ -44,7 +44,7 @@ def context(experiment: Experiment) -> dict[str, Any]:
         "best": next((row for table in found[:1] for row in table.rows if row.rank == 1), None),
         "published": tables.published(experiment),
         "forests": _forests(experiment, verdict, colours),
-        "rates": _rates(experiment, pools, colours),
+        "rates": _rates(experiment, loads, pools, colours),
         "tails": [
             {
                 "load": load,
@@ -117,30 +117,34 @@ def _forests(
 
 
 def _rates(
-    experiment: Experiment, pools: dict[str, Pools], colours: dict[str, str]
-) -> dict[str, Any]:
-    """Return p99 by rate, from the first search and the open loads of the same path, if any."""
-    search = next((load for load in experiment.loads if load.kind == "search"), None)
-    searched, opened = {}, {}
-    for cell in experiment.cells:
-        tried = [run.doc.get("rates") or [] for run in experiment.of(cell.name, search).values()]
-        if any(tried):
-            searched[cell.name] = tried
-        points = [
-            (float(load.facts["rate"]), found[0])
-            for load in experiment.loads
-            if load.kind == "open" and load.facts.get("rate")
-            if (kept := pools[load.name].get(cell.name)) and (found := kept.percentile("p99"))
-        ]
-        if points:
-            opened[cell.name] = points
-    objective = search.facts.get("objective") if search else None
-    return {
-        "panels": panels.rates(searched, opened, objective, colours),
-        "search": search,
-        "opened": bool(opened),
-        "objective": objective,
-    }
+    experiment: Experiment, loads: list[Load], pools: dict[str, Pools], colours: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Return p99 by rate: of each search with the open loads of its path, then of the other open loads."""
+    opens = [load for load in loads if load.kind == "open" and load.facts.get("rate")]
+    shown: list[tuple[Load | None, list[Load]]] = []
+    for search in [load for load in loads if load.kind == "search"]:
+        path = search.facts.get("path")
+        shown.append((search, [load for load in opens if load.facts.get("path") == path]))
+    beside = {load.name for _, found in shown for load in found}
+    shown.append((None, [load for load in opens if load.name not in beside]))
+    told = []
+    for one, rings in shown:
+        searched, opened = {}, {}
+        for cell in experiment.cells:
+            tried = [run.doc.get("rates") or [] for run in experiment.of(cell.name, one).values()]
+            if any(tried):
+                searched[cell.name] = tried
+            points = [
+                (float(load.facts["rate"]), found[0])
+                for load in rings
+                if (kept := pools[load.name].get(cell.name)) and (found := kept.percentile("p99"))
+            ]
+            if points:
+                opened[cell.name] = points
+        objective = one.facts.get("objective") if one else None
+        if svgs := panels.rates(searched, opened, objective, colours):
+            told.append({"panels": svgs, "search": one, "opened": opened, "objective": objective})
+    return told
 
 
 def _with_tail(pools: Pools) -> Pools:

@@ -59,6 +59,7 @@ class Table:
     rows: list[Row]
     notes: list[str]
     first: bool  # of the load that decides
+    search: Load | None  # whose rates within the objective there are: itself, or else the first
     missing: list[str] = field(default_factory=list)  # cells that have no result yet
 
     @property
@@ -75,13 +76,16 @@ def table(experiment: Experiment, load: Load, verdict: Verdict, pools: Mapping[s
     """Return the table of a load: the ranked cells in order, then the others."""
     order = [*verdict.ranked, *(c.name for c in experiment.cells if c.name not in verdict.ranked)]
     cells = {cell.name: cell for cell in experiment.cells}
-    search = next((found for found in experiment.loads if found.kind == "search"), None)
-    found = Table(load, [], [], load is experiment.decides)
+    first = next((found for found in experiment.loads if found.kind == "search"), None)
+    search = load if load.kind == "search" else first
+    found = Table(load, [], [], load is experiment.decides, search)
     for name in order:
-        if not experiment.of(name, load) and name not in experiment.refused:
-            if cells[name].meets(load):
+        if not experiment.of(name, load):
+            if not cells[name].meets(load):
+                continue  # by the plan
+            if name not in experiment.refused:
                 found.missing.append(name)
-            continue
+                continue
         row = _row(experiment, cells[name], load, verdict, pools.get(name))
         searched = _docs(experiment, name, search)
         row.within = _middle(searched, lambda doc: doc.get("best_rate"))
