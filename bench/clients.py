@@ -6,13 +6,15 @@ import http.client
 import statistics
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 
 from bench.errors import BadInput
 
-# Requests in flight; whoever comes then is late, and its time counts from when it was due.
+# Requests in flight; whoever comes then is late, and its time counts from when it was due. Whoever
+# has not had its turn at the end has failed: to send it then would take many times as long.
 MOST = 4000
 # Seconds until a connection that is kept and not used is not used again; nginx keeps it for 75.
 IDLE = 30
@@ -100,12 +102,21 @@ class Clients:
         pool = ThreadPoolExecutor(MOST)
         try:
             while not self._stop.wait(max(0, began + come / self.rate - time.monotonic())):
-                pool.submit(self._ask, began + come / self.rate, self.keep and come % 2 == 1)
+                due = began + come / self.rate
+                asked = pool.submit(self._ask, due, self.keep and come % 2 == 1)
+                asked.add_done_callback(partial(self._unsent, due))
                 come += 1
         except RuntimeError as error:  # this machine has no more threads
             self.answers.append(Answer(time.monotonic(), 0.0, 0, f"could not be sent: {error}"))
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _unsent(self, due: float, asked: Future[None]) -> None:
+        """Take down a request that never had its turn, as failed."""
+        if asked.cancelled():
+            why = f"it was never sent: {MOST} were in flight"
+            with self._lock:
+                self.answers.append(Answer(due, time.monotonic() - due, 0, why))
 
     def _ask(self, due: float, keep: bool) -> None:
         link = self._take() if keep else self._connection()

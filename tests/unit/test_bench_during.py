@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
+from bench.clients import Clients
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -150,6 +151,20 @@ def test_rates_that_make_no_sense_are_refused(rate: str, capfd: pytest.CaptureFi
     with pytest.raises(SystemExit):
         during("http://10.89.0.11/", "", "--rate", rate)
     assert "--rate" in capfd.readouterr().err
+
+
+def test_requests_that_were_due_and_never_sent_have_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.clients.MOST", 2)
+    with site(200) as url, Clients(url.split("/")[2], "/?delay=0.5", 50) as asking:
+        time.sleep(0.5)
+        end = time.monotonic()
+    due = sorted(answer.due for answer in asking.answers)
+    gaps = [after - before for before, after in zip(due, due[1:], strict=False)]
+    assert gaps == pytest.approx([1 / 50] * len(gaps))
+    assert due[-1] > end - 0.3
+    unsent = [said for said in asking.failures if "never sent: 2 were in flight" in said]
+    assert len(unsent) == len(asking.failures) > 30
+    assert time.monotonic() - end < 2
 
 
 def test_changes_that_are_not_there_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
