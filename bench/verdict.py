@@ -10,6 +10,7 @@ from functools import cached_property
 from statistics import fmean
 
 from bench.experiment import FIGURES, Doc, Experiment, Load
+from bench.result import all_held
 from bench.stats import LEAST_PAIRS, Ratio, beyond, differs, noise_floor, paired_ratio
 
 
@@ -44,8 +45,10 @@ class Verdict:
     @cached_property
     def floors(self) -> dict[str, float | None]:
         """Return the noise floor of each figure, None where no duplicate tells it."""
+        limited = [pair for pair in self.twins if not self.unlimited(pair)]
+        told = {"rate": limited, "cpu": self.twins}
         return {
-            figure: noise_floor(self._ratio(again, cell, figure) for again, cell in self.twins)
+            figure: noise_floor(self._ratio(*pair, figure) for pair in told[figure])
             for figure in FIGURES
         }
 
@@ -53,6 +56,18 @@ class Verdict:
     def twins(self) -> list[tuple[str, str]]:
         """Return the duplicates that can be trusted to tell the noise, each with its cell."""
         return [pair for pair in self.experiment.twins if not self.unranked.keys() & set(pair)]
+
+    def unlimited(self, cells: Iterable[str]) -> dict[str, float]:
+        """Return those of the cells that held every rate of a search, in any round, and the highest.
+
+        That is the same each time, so it says nothing of the noise, nor whose limit is higher.
+        """
+        runs = {cell: self.experiment.of(cell, self.load).values() for cell in cells}
+        held = {
+            cell: [run.doc["best_rate"] for run in of if all_held(run.doc.get("rates"))]
+            for cell, of in runs.items()
+        }
+        return {cell: max(rates) for cell, rates in held.items() if rates}
 
     def compare(self, one: str, other: str, figure: str) -> Comparison:
         """Return how many times the figure of `other` that of `one` is.

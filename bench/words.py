@@ -3,7 +3,6 @@
 from statistics import median
 
 from bench.experiment import Experiment
-from bench.result import all_held
 from bench.stats import LEAST_DIFFERENCE, LEAST_PAIRS, Ratio, threshold
 from bench.verdict import Comparison, Verdict, judge, tight_enough
 
@@ -45,7 +44,7 @@ def headline(verdict: Verdict) -> str:
             f"and no difference can be shown in fewer than {LEAST_PAIRS}."
         )
     if rate.shown and rate.ratio.estimate > 1:
-        least = "at least " if _unlimited(verdict, [first]) else ""
+        least = "at least " if verdict.unlimited([first]) else ""
         return f"Run {first}: it serves {least}{_more(rate.ratio.estimate)} {next_}, the next."
     if cpu.shown and cpu.ratio and cpu.ratio.estimate < 1:
         less = f"{100 * (1 - cpu.ratio.estimate):.0f} % less CPU than {next_}, the next"
@@ -89,7 +88,7 @@ def _throughput(verdict: Verdict) -> str:
     if load and load.kind == "search":
         objective = load.facts.get("objective")
         limit = f"p99 at most {objective:g} s" if objective else "the objective kept"
-        most = "at least" if _unlimited(verdict, [first]) else "at most"
+        most = "at least" if verdict.unlimited([first]) else "at most"
         value = f"{most} {_middle(verdict, 'rate'):.0f} requests/s ({limit})"
     else:
         runs = verdict.experiment.of(first, load).values()
@@ -101,19 +100,8 @@ def _throughput(verdict: Verdict) -> str:
     )
 
 
-def _unlimited(verdict: Verdict, cells: list[str]) -> dict[str, float]:
-    """Return those of the cells that held every rate of a search, in any round, and the highest."""
-    found = {}
-    for cell in cells:
-        docs = [run.doc for run in verdict.experiment.of(cell, verdict.load).values()]
-        held = [doc["best_rate"] for doc in docs if all_held(doc.get("rates"))]
-        if held:
-            found[cell] = max(held)
-    return found
-
-
 def _no_limit(verdict: Verdict) -> str:
-    found = _unlimited(verdict, verdict.ranked)
+    found = verdict.unlimited(verdict.ranked)
     if not found:
         return ""
     unknown = (
@@ -179,7 +167,7 @@ def _floor(verdict: Verdict) -> str:
             why = "no duplicate was measured in enough rounds"
         if verdict.experiment.twins and not verdict.twins:
             why = "what was measured twice could not be ranked both times"
-        if _unlimited(verdict, [name for pair in verdict.twins for name in pair]):
+        if verdict.unlimited([name for pair in verdict.twins for name in pair]):
             why = "the duplicate held the highest rate of the search"
         return f"Noise floor: not known, {why}; {LEAST_DIFFERENCE:.0%} is used.".replace("%", " %")
     told = " and ".join(f"{100 * floor:.1f} % in {_FIGURES[f]}" for f, floor in known.items())
