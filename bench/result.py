@@ -13,6 +13,11 @@ READABLE = (2, 3)  # what came after 2 may be missing
 # Beyond these the generator is the limit: its share of a processor, the share of the time it waited for one, seconds
 # a request may be begun late where the delay says no more, the share of what it reached against a static answer.
 BUSY, STARVED, LATE, CONTROL = 0.9, 0.25, 0.05, 0.8
+_UNANSWERED = {
+    "499",
+    "0",
+    "-1",
+}  # nginx's word for who was gone before the answer; h2load's for none
 ENGINES = {"h2load": h2load.measure, "ab": ab.measure}
 
 
@@ -146,10 +151,18 @@ def _miscounted(cell: dict[str, Any], measured: Measured) -> list[str]:
     served = cell.get("served")
     if served is None:
         return []
-    good = sum(n for status, n in served.items() if status[0] == "2")
-    if good == measured.succeeded:
+    counted = measured.detail.get("status")
+    if counted is None:  # ab says nothing of an error but that it was one
+        counted = {"2xx": measured.succeeded}
+        served = {"2xx": sum(n for status, n in served.items() if status[0] == "2")}
+    told = [
+        f"{status}: {served.get(status, 0)} and {counted.get(status, 0)}"
+        for status in sorted({*served, *counted} - _UNANSWERED)
+        if served.get(status, 0) != counted.get(status, 0)
+    ]
+    if not told:
         return []
-    return [f"the server answered {good} with 2xx, {cell['engine']} counted {measured.succeeded}"]
+    return [f"the server's count of answers and {cell['engine']}'s differ: {'; '.join(told)}"]
 
 
 def _percent(rate: float | None, limit: float | None) -> float | None:

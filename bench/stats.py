@@ -85,7 +85,11 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     size, ordered = len(values), sorted(values)
     if size < LEAST_PAIRS:
         return None
-    rank, below, more = 0, 0.0, 1 / (1 << size)  # chance that fewer than `rank`, or one more, lie below
+    rank, below, more = (
+        0,
+        0.0,
+        1 / (1 << size),
+    )  # chance that fewer than `rank`, or one more, lie below
     while more <= _TAIL:
         rank, below = rank + 1, more
         more += math.comb(size, rank) / (1 << size)

@@ -107,8 +107,27 @@ def test_a_static_answer_that_came_no_faster_is_the_limit(tmp_path, stored):
 
 def test_what_nginx_counted_otherwise_is_told(tmp_path, stored):
     doc = stored([part(tmp_path / "a")], served={"200": 19, "502": 1})
-    assert "the server answered 19 with 2xx, h2load counted 20" in doc["flags"]
-    assert stored([part(tmp_path / "a")], served={"200": 20}, round=2)["flags"] == []
+    differ = "the server's count of answers and h2load's differ: 200: 19 and 20; 502: 1 and 0"
+    assert differ in doc["flags"]
+    gone = {"200": 20, "499": 1}  # nobody was there to count that
+    assert stored([part(tmp_path / "a")], served=gone, round=2)["flags"] == []
+
+
+@pytest.mark.parametrize(
+    ("served", "told"),
+    [
+        ({"200": 15, "502": 2, "503": 3}, ["502: 2 and 0; 503: 3 and 5"]),
+        ({"200": 15, "503": 5}, []),
+    ],
+)
+def test_errors_are_counted_by_status_too(tmp_path, stored, served, told):
+    rows = (DATA / "h2load_ok.log").read_text().splitlines(keepends=True)
+    rows[:5] = [row.replace("\t200\t", "\t503\t") for row in rows[:5]]
+    stdout = (DATA / "h2load_ok.txt").read_text()
+    stdout = stdout.replace("20 succeeded, 0 failed", "15 succeeded, 5 failed")
+    mixed = left(tmp_path / "a", "h2load URL", stdout.encode(), "".join(rows).encode())
+    flags = stored([mixed], served=served)["flags"]
+    assert [flag.partition("differ: ")[2] for flag in flags if "differ: " in flag] == told
 
 
 def test_hosts_that_shared_a_load_are_one_result(tmp_path, stored):
