@@ -61,8 +61,7 @@ def list_sessions(args: argparse.Namespace) -> int:
     # What begins with a dot has not been recorded yet.
     for session in sorted(path for path in directory(args.results).glob("[!.]*") if path.is_dir()):
         results, bad = read_session(session)
-        plan, unread = plan_name(session)
-        bad += unread
+        plan = plan_name(session)
         damaged += bad
         servers = sorted({doc["cell"]["server"] for _, doc in results})
         if results or bad or plan:

@@ -16,6 +16,7 @@ from bench.errors import BadInput
 # Requests in flight; whoever comes then is late, and its time counts from when it was due. Whoever
 # has not had its turn at the end has failed: to send it then would take many times as long.
 MOST = 4000
+TURN = 1.0  # seconds that those who came last are given to have theirs
 # Seconds until a connection that is kept and not used is not used again; nginx keeps it for 75.
 IDLE = 30
 
@@ -46,6 +47,7 @@ class Clients:
     def __init__(self, address: str, path: str, rate: float = 40, keep: bool = True) -> None:
         self.address, self.path, self.rate, self.keep = address, path, rate, keep
         self.answers: list[Answer] = []
+        self._begun = 0  # how many have had their turn
         self._kept: list[tuple[float, http.client.HTTPConnection]] = []
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._coming = threading.Thread(target=self._come, daemon=True)
@@ -109,6 +111,9 @@ class Clients:
         except RuntimeError as error:  # this machine has no more threads
             self.answers.append(Answer(time.monotonic(), 0.0, 0, f"could not be sent: {error}"))
         finally:
+            end = time.monotonic() + TURN
+            while self._begun < come and time.monotonic() < end:
+                time.sleep(0.01)
             pool.shutdown(cancel_futures=True)
 
     def _unsent(self, due: float, asked: Future[None]) -> None:
@@ -119,6 +124,8 @@ class Clients:
                 self.answers.append(Answer(due, time.monotonic() - due, 0, why))
 
     def _ask(self, due: float, keep: bool) -> None:
+        with self._lock:
+            self._begun += 1
         link = self._take() if keep else self._connection()
         status, failure = self._once(link, {} if keep else {"Connection": "close"})
         took = time.monotonic() - due

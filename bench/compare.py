@@ -8,11 +8,12 @@ the same generator reached against a static answer of nginx.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 from bench.errors import BadInput
 from bench.experiment import FIGURES, Doc, Experiment, Load
-from bench.hosts import MOST, differences, fingerprint, moved, versions
+from bench.hosts import MOST, alone, differences, fingerprint, moved, versions
 from bench.stats import Ratio, differs, threshold, unpaired_ratio
 from bench.table import aligned
 from bench.verdict import Verdict, judge
@@ -189,6 +190,7 @@ def _besides(first: Experiment, second: Experiment, pairs: list[tuple[str, Load]
     both = (first, second)
     known = {
         "controller": [fingerprint(e.session, "controller") for e in both],
+        "hosts": [alone(*pair) for pair in permutations(e.session for e in both)],
         "application": [versions(e) for e in both],
         "session": _apart(*([(e.session or {}).get("command")] for e in both)),
     }
@@ -201,7 +203,8 @@ def _besides(first: Experiment, second: Experiment, pairs: list[tuple[str, Load]
     return [
         f"{whose}'s {line}"
         for whose, (one, other) in known.items()
-        if whose == "controller" or (one and other)  # sessions of before know no versions
+        if whose in ("controller", "hosts")
+        or (one and other)  # sessions of before know no versions
         for line in differences(one, other)[:MOST]
     ]
 

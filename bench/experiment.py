@@ -4,7 +4,6 @@ Read from the files alone. Each log is read once and checked three times: it is 
 is a whole log, and its figures are those of the result. Where they are not, the log's are taken.
 """
 
-import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,13 +15,11 @@ from typing import Any
 from bench.errors import BadInput
 from bench.pace import Pace, agreed, pace_of
 from bench.raw import Raw, checked_raw
-from bench.result import check_result
-from bench.shape import check_optional, check_refused, check_session, read_json
-from bench.store import ABOUT, LOG, REFUSED
+from bench.shape import check_session, read_json
+from bench.store import ABOUT, DAMAGE, is_result, read_files
 from bench.table import server_of
 
 Doc = dict[str, Any]
-DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -152,50 +149,30 @@ def read_experiment(session: Path, raw: bool = True) -> Experiment:
 
     With `raw` false, the logs stay closed: enough to decide whether to stop, and fast.
     """
-    damaged: list[str] = []
-    described, refused, runs = None, {}, []
-    for path in sorted(session.glob("*.json")):
-        try:
-            doc = read_json(path.read_text(encoding="utf-8"))
-            if path.name == ABOUT:
-                described = check_session(doc)
-            elif path.name.endswith(REFUSED):
-                refused[_refused(doc, path)] = doc["why"]
-            else:
-                check_result(doc)
-                check_optional(doc)
-                runs.append(Run(path.stem, *checked_raw(session, doc) if raw else (doc,)))
-        except BadInput as why:
-            damaged.append(f"{path}: {why.wrong}")
-        except DAMAGE as why:
-            damaged.append(f"{path}: {why}")
-    for path in sorted(session.glob(f"*{LOG}")):
-        if not (session / f"{path.name.removesuffix(LOG)}.json").exists():
-            damaged.append(f"{path}: a log without its JSON, its recording was interrupted")
-    damaged += [f"{path}: half-written" for path in sorted(session.glob(".*.tmp"))]
+    about: list[Doc] = []
+    refused: dict[str, str] = {}
+    runs: list[Run] = []
+
+    def take(path: Path, doc: Any) -> None:
+        if is_result(path, doc):
+            runs.append(Run(path.stem, *checked_raw(session, doc) if raw else (doc,)))
+        elif path.name == ABOUT:
+            about.append(check_session(doc))
+        else:
+            refused[doc["cell"]] = doc["why"]
+
+    damaged = read_files(session, take)
+    described = about[0] if about else None
     return arrange(session.resolve().name, described, runs, refused, damaged)
 
 
-def plan_name(session: Path) -> tuple[str, list[str]]:
-    """Return the name of a session's plan, empty without one, and a line if it cannot be read."""
-    path = session / ABOUT
-    if not path.exists():
-        return "", []
+def plan_name(session: Path) -> str:
+    """Return the name of a session's plan, empty without one or where it cannot be read."""
     try:
-        return check_session(read_json(path.read_text(encoding="utf-8")))["plan"].get(
-            "name"
-        ) or "", []
-    except BadInput as why:
-        return "", [f"{path}: {why.wrong}"]
-    except DAMAGE as why:
-        return "", [f"{path}: {why}"]
-
-
-def _refused(doc: Any, path: Path) -> str:
-    cell: str = check_refused(doc)["cell"]
-    if f"{cell}{REFUSED}" != path.name:
-        raise ValueError(f"it is about {cell}")
-    return cell
+        about = check_session(read_json((session / ABOUT).read_text(encoding="utf-8")))
+    except (BadInput, *DAMAGE):
+        return ""
+    return about["plan"].get("name") or ""
 
 
 def arrange(

@@ -60,6 +60,12 @@ def since_due(text: str) -> bool:
     return bool(lines) and all(line.rpartition("\t")[2].startswith(LATE) for line in lines)
 
 
+def doubts(cell: dict[str, Any], latency: dict[str, Any], log: str) -> list[str]:
+    """Return what is to be said of the latencies of a load at a rate whose log does not tell how late it was."""
+    counted = latency.get("samples") != 0
+    return [SINCE_CONNECTED] if cell.get("rate") and counted and not since_due(log) else []
+
+
 def measure(
     stdout: str, log: str | None, requests: int, concurrency: int, delay: float
 ) -> Measured:

@@ -51,31 +51,46 @@ def moved(begun: Doc, now: Doc) -> list[str]:
 
 def _lasting(hosts: Doc, others: Doc) -> Doc:
     return {
-        name: _both(host, others.get(name, host), _set_on(host)) for name, host in hosts.items()
+        name: _kept(host, others.get(name, host)) if isinstance(host, dict) else host
+        for name, host in hosts.items()
     }
 
 
-def _set_on(host: Any) -> set[str]:
-    groups = (host.get("groups") or []) if isinstance(host, dict) else []
+def _kept(host: Doc, other: Any) -> Doc:
+    """Return what of a host is to be the same in the other, without what may be otherwise."""
+    other = other if isinstance(other, dict) else {}
+    kept = {**host}
+    if _as_much(kept.get("memory"), other.get("memory")):
+        del kept["memory"]
+    for part, left_out in {"packages": _own(host, other), "sysctls": _set_on(host)}.items():
+        if isinstance(kept.get(part), dict):
+            kept[part] = {key: kept[part][key] for key in kept[part] if key not in left_out}
+    return kept
+
+
+def _own(host: Doc, other: Doc) -> set[str]:
+    """Return the packages that this host alone has."""
+    return {*(host.get("packages") or {})} - {*(other.get("packages") or {})}
+
+
+def _set_on(host: Doc) -> set[str]:
+    groups = host.get("groups") or []
     return {name for name, group in _SET.items() if group in groups}
-
-
-def _both(one: Any, other: Any, left_out: set[str]) -> Any:
-    """Return what one of two hosts has of that which both have."""
-    if not isinstance(one, dict) or not isinstance(other, dict):
-        return one
-    return {
-        key: _both(value, other[key], left_out)
-        for key, value in one.items()
-        if key in other
-        and key not in left_out
-        and not (key == "memory" and _as_much(value, other[key]))
-    }
 
 
 def _as_much(one: Any, other: Any) -> bool:
     numbers = isinstance(one, int) and isinstance(other, int)
     return numbers and math.isclose(one, other, rel_tol=_BOOTED)
+
+
+def alone(session: Doc | None, other: Doc | None) -> Doc:
+    """Return, by host, the packages that it had in the one session alone."""
+    hosts, others = (fingerprint(one, "hosts") for one in (session, other))
+    return {
+        name: {"packages": {key: host["packages"][key] for key in sorted(_own(host, others[name]))}}
+        for name, host in hosts.items()
+        if isinstance(host, dict) and isinstance(others.get(name), dict)
+    }
 
 
 def versions(experiment: Experiment) -> dict[str, str]:

@@ -42,13 +42,8 @@ def checked_raw(session: Path, doc: Doc) -> tuple[Doc, Raw | None]:
     text = gzip.decompress(read_log(session, raw)).decode(errors="replace")
     if doc["cell"]["engine"] == "ab":
         return _of_ab(doc, ab.parse_log(text))
-    flag = h2load.SINCE_CONNECTED
-    if (
-        doc["cell"].get("kind") == "open"
-        and flag not in doc["flags"]
-        and not h2load.since_due(text)
-    ):
-        doc = doc | {"flags": [*doc["flags"], flag]}  # recorded by an older version
+    doubts = h2load.doubts(doc["cell"], doc["latency"], text)  # recorded by an older version
+    doc = doc | {"flags": [*doc["flags"], *(told for told in doubts if told not in doc["flags"])]}
     return _of_h2load(doc, h2load.parse_log(text))
 
 

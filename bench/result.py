@@ -1,5 +1,6 @@
 """A result: the document stored for one run, built from its cell and what was measured."""
 
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,11 +14,8 @@ READABLE = (2, 3)  # what came after 2 may be missing
 # Beyond these the generator is the limit: its share of a processor, the share of the time it waited for one, seconds
 # a request may be begun late where the delay says no more, the share of what it reached against a static answer.
 BUSY, STARVED, LATE, CONTROL = 0.9, 0.25, 0.05, 0.8
-_UNANSWERED = {
-    "499",
-    "0",
-    "-1",
-}  # nginx's word for who was gone before the answer; h2load's for none
+# nginx's status of a request whose client was gone before the answer, and h2load's of one without an answer.
+_UNANSWERED = {"499", "0", "-1"}
 ENGINES = {"h2load": h2load.measure, "ab": ab.measure}
 
 
@@ -63,8 +61,7 @@ def build_result(
         flags.append(
             f"the highest rate of the search, {tried['best_rate']}/s, held: its limit is not known, raise `to`"
         )
-    if cell.get("rate") and measured.latency["samples"] and not h2load.since_due(log or ""):
-        flags.append(h2load.SINCE_CONNECTED)
+    flags += h2load.doubts(cell, measured.latency, log or "")
     flags += _miscounted(cell, measured)
     return {
         "schema": SCHEMA,
@@ -120,7 +117,13 @@ def generator_limit(
 
 def all_held(rates: list[dict[str, Any]] | None) -> bool:
     """Return whether every rate that a search tried held: it found no limit then, and each may take more."""
-    return bool(rates) and all(one.get("held") for one in rates or [])
+    return all(one.get("held") for one in rates) if rates else False
+
+
+def unlimited(docs: Iterable[dict[str, Any]]) -> bool:
+    """Return whether half of the searches, or more, found no limit, so that their median is none."""
+    found = [all_held(doc.get("rates")) for doc in docs]
+    return bool(found) and 2 * sum(found) >= len(found)
 
 
 def _search_limit(cell: dict[str, Any], tried: dict[str, Any] | None) -> str | None:

@@ -78,18 +78,16 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """Return the interval of 95 % of the values' median, None for fewer than LEAST_PAIRS.
 
     How many of n values fall below their median is binomial, whatever they are like, so the interval
-    between two of them holds it with a known chance. Between the widest pair with less than 95 % and
-    the next it is interpolated as Hettmansperger and Sheather (1986) do. Resamples of so few values
-    are no substitute: theirs held the median in 87 % of simulations of 7 values, and 88 % of 15.
+    between two of them holds it with a known chance. Between the last pair with 95 % or more and the
+    next within it, it is interpolated as Hettmansperger and Sheather (1986) do, who take one hump for
+    granted. Resamples of so few values are no substitute: theirs held the median in 87 % of
+    simulations of 7 values, and 88 % of 15.
     """
     size, ordered = len(values), sorted(values)
     if size < LEAST_PAIRS:
         return None
-    rank, below, more = (
-        0,
-        0.0,
-        1 / (1 << size),
-    )  # chance that fewer than `rank`, or one more, lie below
+    # The chance that fewer than `rank` lie below the median, and that fewer than one more do.
+    rank, below, more = 0, 0.0, 1 / (1 << size)
     while more <= _TAIL:
         rank, below = rank + 1, more
         more += math.comb(size, rank) / (1 << size)

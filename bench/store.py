@@ -10,15 +10,18 @@ import hashlib
 import json
 import os
 import secrets
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BadInput
 from bench.result import check_result
-from bench.shape import check_optional, read_json
+from bench.shape import check_optional, check_refused, check_session, read_json
 from bench.table import server_of
 
 LOG = ".log.gz"
+DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, RecursionError)
 # What an experiment keeps beside its results: what it is about, and the cells that could not be deployed.
 ABOUT, REFUSED = "session.json", ".refused.json"
 
@@ -85,33 +88,60 @@ def publish(path: Path, data: bytes) -> None:
         os.close(directory)
 
 
-def read_session(session: Path) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
-    """Return ((name, result), ...) in order of name, and a line for each damaged file."""
-    results, damaged = [], []
-    first: dict[tuple[Any, ...], str] = {}
+def read_files(session: Path, take: Callable[[Path, Any], None]) -> list[str]:
+    """Give each JSON document of a session to `take`, in order of name; return a line for each damaged file.
+
+    Damaged is what `take` raises for as well, and what a recording that was interrupted has left.
+    """
+    damaged = []
     for path in sorted(session.glob("*.json")):
-        if path.name == ABOUT or path.name.endswith(REFUSED):
-            continue
         try:
-            doc = read_json(path.read_text(encoding="utf-8"))
-            check_result(doc)
-            check_optional(doc)
-            if doc.get("raw"):
-                read_log(session, doc["raw"])
-            cell = doc["cell"]
-            key = (server_of(doc), cell["workload"], cell["engine"], cell.get("round") or 1)
-            if first.setdefault(key, path.stem) != path.stem:
-                raise ValueError(f"the same cell, load and round as {first[key]}")
+            take(path, read_json(path.read_text(encoding="utf-8")))
         except BadInput as why:
             damaged.append(f"{path}: {why.wrong}")
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as why:
+        except DAMAGE as why:
             damaged.append(f"{path}: {why}")
-        else:
-            results.append((path.stem, doc))
     for path in sorted(session.glob(f"*{LOG}")):
         if not (session / f"{path.name.removesuffix(LOG)}.json").exists():
             damaged.append(f"{path}: a log without its JSON, its recording was interrupted")
-    damaged += [f"{path}: half-written" for path in sorted(session.glob(".*.tmp"))]
+    return damaged + [f"{path}: half-written" for path in sorted(session.glob(".*.tmp"))]
+
+
+def is_result(path: Path, doc: Any) -> bool:
+    """Return whether a session's document is a result, and not what it is about or a cell that was left out.
+
+    Raises BadInput, ValueError, TypeError or KeyError for one that is not as it was written.
+    """
+    if path.name == ABOUT:
+        check_session(doc)
+    elif path.name.endswith(REFUSED):
+        cell = check_refused(doc)["cell"]
+        if f"{cell}{REFUSED}" != path.name:
+            raise ValueError(f"it is about {cell}")
+    else:
+        check_result(doc)
+        check_optional(doc)
+        return True
+    return False
+
+
+def read_session(session: Path) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
+    """Return ((name, result), ...) in order of name, and a line for each damaged file."""
+    results = []
+    first: dict[tuple[Any, ...], str] = {}
+
+    def take(path: Path, doc: Any) -> None:
+        if not is_result(path, doc):
+            return
+        if doc.get("raw"):
+            read_log(session, doc["raw"])
+        cell = doc["cell"]
+        key = (server_of(doc), cell["workload"], cell["engine"], cell.get("round") or 1)
+        if first.setdefault(key, path.stem) != path.stem:
+            raise ValueError(f"the same cell, load and round as {first[key]}")
+        results.append((path.stem, doc))
+
+    damaged = read_files(session, take)
     return results, damaged
 
 

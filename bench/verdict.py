@@ -10,7 +10,7 @@ from functools import cached_property
 from statistics import fmean
 
 from bench.experiment import FIGURES, Doc, Experiment, Load
-from bench.result import all_held
+from bench.result import all_held, unlimited
 from bench.stats import LEAST_PAIRS, Ratio, beyond, differs, noise_floor, paired_ratio
 
 
@@ -45,29 +45,36 @@ class Verdict:
     @cached_property
     def floors(self) -> dict[str, float | None]:
         """Return the noise floor of each figure, None where no duplicate tells it."""
-        limited = [pair for pair in self.twins if not self.unlimited(pair)]
-        told = {"rate": limited, "cpu": self.twins}
         return {
-            figure: noise_floor(self._ratio(*pair, figure) for pair in told[figure])
+            figure: noise_floor(
+                self.noise(again, cell, figure) for again, cell in self.experiment.twins
+            )
             for figure in FIGURES
         }
 
-    @property
-    def twins(self) -> list[tuple[str, str]]:
-        """Return the duplicates that can be trusted to tell the noise, each with its cell."""
-        return [pair for pair in self.experiment.twins if not self.unranked.keys() & set(pair)]
+    def noise(self, again: str, cell: str, figure: str) -> Ratio | None:
+        """Return the ratio of a duplicate to its cell, over the rounds in which noise alone makes it."""
+        found = [
+            {
+                n: value
+                for n, value in self.experiment.figure(figure, name, self.load).items()
+                if _is_sound(self.experiment.of(name, self.load)[n].doc)
+            }
+            for name in (again, cell)
+        ]
+        return paired_ratio(*found)
 
     def unlimited(self, cells: Iterable[str]) -> dict[str, float]:
-        """Return those of the cells that held every rate of a search, in any round, and the highest.
-
-        That is the same each time, so it says nothing of the noise, nor whose limit is higher.
-        """
-        runs = {cell: self.experiment.of(cell, self.load).values() for cell in cells}
-        held = {
-            cell: [run.doc["best_rate"] for run in of if all_held(run.doc.get("rates"))]
-            for cell, of in runs.items()
+        """Return those of the cells whose searches found no limit, and the highest rate, which held."""
+        found = {
+            cell: [run.doc for run in self.experiment.of(cell, self.load).values()]
+            for cell in cells
         }
-        return {cell: max(rates) for cell, rates in held.items() if rates}
+        return {
+            cell: max(doc["best_rate"] or 0 for doc in docs)
+            for cell, docs in found.items()
+            if unlimited(docs)
+        }
 
     def compare(self, one: str, other: str, figure: str) -> Comparison:
         """Return how many times the figure of `other` that of `one` is.
@@ -132,8 +139,8 @@ def judge(experiment: Experiment, load: Load | None = None) -> Verdict:
         return verdict
     rounds = {name: len(experiment.of(name, load)) for name in names}
     if sum(had >= LEAST_PAIRS for had in rounds.values()) > 1:  # the others show something
-        few = {name: had for name, had in rounds.items() if had < LEAST_PAIRS}
-        most = max(rounds.values())
+        most = max(rounds.values())  # and who is one behind may just not have had its turn
+        few = {name: had for name, had in rounds.items() if had < min(LEAST_PAIRS, most - 1)}
         verdict.unranked |= {n: f"measured in {had} of {most} rounds" for n, had in few.items()}
         names = [name for name in names if name not in few]
     speed, cpu = (_scores(verdict, names, figure) for figure in ("rate", "cpu"))
@@ -211,6 +218,13 @@ def _why_not(experiment: Experiment, cell: str, load: Load | None) -> str | None
 
 def _limited(doc: Doc) -> bool:
     return bool(doc.get("generator_limited"))
+
+
+def _is_sound(doc: Doc) -> bool:
+    """Return whether a result is the server's own: nothing failed, and a search came to a limit."""
+    if doc["cell"].get("kind") == "search":
+        return not _limited(doc) and not all_held(doc.get("rates"))
+    return not _limited(doc) and not doc["counts"]["failed"]
 
 
 def in_rounds(numbers: Iterable[int]) -> str:

@@ -156,7 +156,7 @@ def _not_shown(verdict: Verdict) -> str:
 def _is_provisional(verdict: Verdict, other: str) -> bool:
     """Return whether there are too few rounds to show anything."""
     ratio = verdict.compare(verdict.ranked[0], other, "rate").ratio
-    return ratio is not None and ratio.low is None
+    return ratio is not None and not _has_interval(ratio)
 
 
 def _floor(verdict: Verdict) -> str:
@@ -164,18 +164,26 @@ def _floor(verdict: Verdict) -> str:
     if not known:
         why = "no cell was measured twice"
         if verdict.experiment.twins:
-            why = "no duplicate was measured in enough rounds"
-        if verdict.experiment.twins and not verdict.twins:
-            why = "what was measured twice could not be ranked both times"
-        if verdict.unlimited([name for pair in verdict.twins for name in pair]):
-            why = "the duplicate held the highest rate of the search"
+            why = "no duplicate was measured in enough rounds without faults"
+            if verdict.load and verdict.load.kind == "search":
+                why = "no duplicate's searches came to a limit in enough rounds"
         return f"Noise floor: not known, {why}; {LEAST_DIFFERENCE:.0%} is used.".replace("%", " %")
     told = " and ".join(f"{100 * floor:.1f} % in {_FIGURES[f]}" for f, floor in known.items())
-    twins = listed([cell for _, cell in verdict.twins])
+    twins = listed(
+        [
+            cell
+            for again, cell in verdict.experiment.twins
+            if any(_has_interval(verdict.noise(again, cell, figure)) for figure in known)
+        ]
+    )
     return (
         f"Noise floor: {twins}, measured twice, looks up to {told} different from itself; "
         f"smaller differences, or any below {100 * LEAST_DIFFERENCE:.0f} %, are not called differences."
     )
+
+
+def _has_interval(ratio: Ratio | None) -> bool:
+    return ratio is not None and ratio.low is not None
 
 
 def _speed(experiment: Experiment) -> str:

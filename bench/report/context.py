@@ -97,7 +97,7 @@ def _forests(
     if len(verdict.ranked) < 2:
         return []
     first, *others = verdict.ranked
-    twins = [(again, cell) for again, cell in verdict.twins if cell in colours]
+    twins = [(again, cell) for again, cell in verdict.experiment.twins if cell in colours]
     plots = []
     for figure in FIGURES:
         rows = [
@@ -106,9 +106,9 @@ def _forests(
             if (found := verdict.compare(name, first, figure)).ratio
         ]
         twin_rows = [
-            charts.Row(f"{again} to {cell}", colours[again], found.ratio, False, True)
+            charts.Row(f"{again} to {cell}", colours[again], ratio, False, True)
             for again, cell in twins
-            if (found := verdict.compare(again, cell, figure)).ratio
+            if (ratio := verdict.noise(again, cell, figure))
         ]
         if rows:
             svg = charts.forest(TITLES[figure], first, [*rows, *twin_rows], verdict.floors[figure])

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.experiment import Cell, Doc, Experiment, Load, Run
 from bench.report.pool import Interval, Pool
-from bench.result import all_held
+from bench.result import unlimited
 from bench.table import cpu_ms, memory_kb
 from bench.verdict import Verdict, in_rounds
 
@@ -89,7 +89,7 @@ def table(experiment: Experiment, load: Load, verdict: Verdict, pools: Mapping[s
         row = _row(experiment, cells[name], load, verdict, pools.get(name))
         searched = _docs(experiment, name, search)
         row.within = _middle(searched, lambda doc: doc.get("best_rate"))
-        row.within_least = any(all_held(doc.get("rates")) for doc in searched)
+        row.within_least = unlimited(searched)
         for note in notes(experiment.of(name, load)):
             found.notes.append(f"{name}: {note}")
             row.notes.append(len(found.notes))
@@ -118,7 +118,7 @@ def _row(
         cpu=_middle(docs, experiment.pace.cpu_ms),
         cores=_middle(docs, _cores),
         memory=_median(_summed(uses, "memory_peak", 1e6) for uses in app),
-        memory_each=_middle(docs, _each),
+        memory_each=_middle(docs, memory_kb),
         threads=max(
             (n for uses in app if (n := _summed(uses, "threads_peak")) is not None), default=None
         ),
@@ -214,8 +214,3 @@ def _summed(uses: list[Doc], key: str, unit: float = 1) -> float | None:
         return None
     total: float = sum(use[key] for use in uses)
     return total / unit
-
-
-def _each(doc: Doc) -> float | None:
-    grown = memory_kb(doc)
-    return grown if grown is not None and grown > 0 else None

@@ -203,6 +203,16 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(session, capsys, damage):
         assert "gunicorn_gevent" not in out
 
 
+@pytest.mark.parametrize("name", ["session.json", "uwsgi_gevent.refused.json"])
+@pytest.mark.parametrize("command", ["show", "summary", "list"])
+def test_what_is_no_result_is_looked_at_too(session, capsys, command, name):
+    record(session)
+    (session / name).write_text("{}")
+    capsys.readouterr()
+    assert main([command, str(session if command != "list" else session.parent)]) == 1
+    assert f"{session / name}: " in capsys.readouterr().err
+
+
 def test_a_result_that_is_there_twice_counts_once(session, capsys):
     record(session)
     doc = json.loads((session / f"{NAME}.json").read_text())

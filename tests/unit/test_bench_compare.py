@@ -80,6 +80,15 @@ def test_what_a_session_sets_by_itself_does_not_make_other_hosts():
     app["memory"] += 4096
     text = compare(made(session=before, control=None), made(session=after, control=None))
     assert "the hosts are not the same" not in text
+    assert "what differs besides: hosts's app1.packages.pgbouncer: none and 1.18" in text
+
+
+def test_what_is_known_of_one_alone_makes_no_same_hosts():
+    other = copy.deepcopy(SESSION)
+    del other["fingerprint"]["hosts"]["app1"]["kernel"]
+    text = compare(made(), made(session=other))
+    assert "the hosts are not the same, or not known to be" in text
+    assert "app1.kernel: 6.1.0-27-amd64 and none" in text
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,9 @@ def test_cells_that_held_the_highest_rate_of_a_search_are_not_told_apart(searche
     )
     # Twice the highest rate is no noise of nought.
     (floor,) = (line for line in told if "Noise floor" in line)
-    assert "not known, the duplicate held the highest rate of the search; 3 % is used" in floor
+    assert (
+        "not known, no duplicate's searches came to a limit in enough rounds; 3 % is used" in floor
+    )
     for runs in made.runs.values():
         assert [run.doc["flags"] for run in runs.values()] == [[HELD.format(100)]] * 6
     html, text = render(made)
