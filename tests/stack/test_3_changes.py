@@ -8,12 +8,34 @@ import time
 
 import pytest
 
+from bench.clients import Clients
 from tests.faults.hosts import plug
-from tests.stack.lab import ROOT
 
 
 def _main_pid(lab):
     return lab.run("app1", f"systemctl show --value --property=MainPID {lab.instance()}")
+
+
+def _begun(lab, said, *arguments):
+    """Begin a playbook, and return it once it has said something."""
+    play = lab.begin(
+        *arguments,
+        env={"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    for line in play.stdout:
+        if said in line:
+            break
+    return play
+
+
+def _interrupt(play):
+    """Press Ctrl-C, and once more as people do who know that Ansible may miss one."""
+    while play.poll() is None:
+        os.killpg(play.pid, signal.SIGINT)
+        time.sleep(0.1)
+    assert play.returncode != 0, play.stdout.read()
 
 
 def test_release_that_cannot_be_imported_never_runs(deployed, app_copy):
@@ -31,28 +53,13 @@ def test_interrupted_run_is_completed_by_the_next(deployed):
     change = ("-e", "app_concurrency=2500")
     at_once = int(deployed.run("app1", "nproc")) * 2500
     slots = f"GREENRACK_SLOTS={at_once}"
-    play = subprocess.Popen(
-        deployed.command("site.yml", *change),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    for line in play.stdout:
-        if "Run the application" in line:
-            break
+    play = _begun(deployed, "Run the application", "site.yml", *change)
     written = f"cat /etc/systemd/system/demo-*.service | grep --count '{slots} ' || true"
     while (
         deployed.run("app1", written) == "0"
     ):  # then an instance's files are new, and what serves is old
         assert play.poll() is None, play.stdout.read()
-    while play.poll() is None:  # Ansible may miss one, as people who press Ctrl-C twice know
-        os.killpg(play.pid, signal.SIGINT)
-        time.sleep(0.1)
-    assert play.returncode != 0, play.stdout.read()
+    _interrupt(play)
     assert deployed.get("/healthz")[0] == 200
     run = deployed.play("site.yml", *change)
     assert run.code == 0, run.output
@@ -73,6 +80,23 @@ def test_release_that_nginx_would_have_to_be_told_of_is_refused(deployed):
     assert "-e app_concurrency=2500" in run.output, run.output
     run = deployed.play("site.yml")
     assert run.code == 0, run.output
+
+
+def test_database_password_is_exchanged_without_a_lost_request_interrupted_or_not(deployed):
+    """There and back, so that the lab has the login others expect."""
+    for login, cut in (("demo_2", "PLAY [Retire the old instance]"), ("demo", None)):
+        with Clients(deployed.address("proxy1"), "/db?delay=0.2", 20) as clients:
+            if cut:
+                _interrupt(_begun(deployed, cut, "playbooks/rotate_secrets.yml"))
+            run = deployed.play("playbooks/rotate_secrets.yml")
+        assert run.code == 0, run.output
+        assert clients.failures == []
+        live = deployed.run("app1", f"grep DATABASE_URL /etc/{deployed.instance()}.env")
+        assert f"postgresql://{login}:" in live
+        sql = "SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname LIKE 'demo%'"
+        shown = deployed.run("db1", f'runuser -u postgres -- psql -XAtc "{sql}"')
+        assert shown.split() == [login], "the login before still works, or the new one does not"
+    assert sum(deployed.play("site.yml").changed.values()) == 0
 
 
 def test_proxy_that_is_lost_in_the_middle_finds_what_it_sends_to(deployed, app_copy):
