@@ -50,9 +50,7 @@ ansible_facts:
     users: {description: "Users of the host, {name: home directory}", type: dict}
     packages: {description: Debian packages that are installed, type: list}
     disks:
-      description:
-        - The file systems of these paths, each {under (topmost paths), free_mb, wanted_mb, free_inodes, wanted_inodes}.
-        - Both counts of inodes are 0 where the file system makes them as it goes.
+      description: "Their file systems, each {under: topmost paths, free_mb, wanted_mb, free_inodes, wanted_inodes}"
       type: list
     somaxconn: {description: The longest queue of connections a socket may have, type: int}
     entries: {description: "Names in each directory, none where there is no directory", type: dict}
@@ -83,9 +81,6 @@ def there(path):
     return path
 
 
-INODES_PER_MIB = 10  # the demo's release and environment are 3,600 files, where 512 MiB are wanted
-
-
 def disks(wanted):
     """Return a dict for each file system that paths are on; what a path wants is for those below it too."""
     found = {}
@@ -95,10 +90,13 @@ def disks(wanted):
         if not any(Path(above) in Path(path).parents for above in disk["under"]):
             disk["under"].append(path)
             room = os.statvfs(place)
-            disk["free_mb"] = room.f_bavail * room.f_frsize // 2**20
-            disk["wanted_mb"] = max(disk["wanted_mb"], int(megabytes))
-            disk["free_inodes"] = room.f_favail
-            disk["wanted_inodes"] = disk["wanted_mb"] * INODES_PER_MIB if room.f_files else 0
+            megabytes = max(disk["wanted_mb"], int(megabytes))
+            disk |= {"free_mb": room.f_bavail * room.f_frsize // 2**20, "wanted_mb": megabytes}
+            # The demo's release and environment are 3,600 files, where 512 MiB are wanted. Some have no fixed number.
+            disk |= {
+                "free_inodes": room.f_favail,
+                "wanted_inodes": 10 * megabytes if room.f_files else 0,
+            }
     return list(found.values())
 
 
@@ -142,9 +140,8 @@ LOOPBACK = re.compile(
     if sys.byteorder == "little"
     else "^(7F......|0{31}1)$"
 )
-
-
 DHCP = {68, 546}  # its client's, which the firewall lets through
+LISTENING = "tcp", "0A"
 LENT = 32768  # the kernel's lowest port for whoever wants any
 
 
@@ -160,11 +157,6 @@ def sockets(protocol, state):
                 address, port = fields[1].rsplit(":", 1)
                 found.append((fields[9], int(port, 16), not LOOPBACK.match(address)))
     return found
-
-
-def listening():
-    """Return (socket inode, port, whether other hosts may reach it) of all listening TCP sockets."""
-    return sockets("tcp", "0A")
 
 
 def held():
@@ -209,7 +201,7 @@ def sockets_of(process):
 
 def listeners():
     """Return {port: unit} of all listening TCP sockets; the unit is empty if it cannot be told."""
-    inodes = {inode: port for inode, port, _ in listening()}
+    inodes = {inode: port for inode, port, _ in sockets(*LISTENING)}
     found = {str(port): "" for port in inodes.values()}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -294,7 +286,7 @@ def main():
         "notes": notes(module.params["notes"]),
         "firewall": greenrack_firewall.stands(),
         "listeners": listeners(),
-        "exposed": sorted({port for _, port, exposed in listening() if exposed}),
+        "exposed": sorted({port for _, port, exposed in sockets(*LISTENING) if exposed}),
         "exposed_udp": exposed_udp(),
         "sudo": shutil.which("sudo") is not None,
         "addresses": addresses(),

@@ -99,7 +99,9 @@ def test_what_listens_for_the_host_alone_is_not_exposed(address: str, exposed: b
         (address, 0), family=family, dualstack_ipv6="::ffff" in address
     ) as listener:
         port = listener.getsockname()[1]
-        assert [told for _, number, told in facts.listening() if number == port] == [exposed]
+        assert [told for _, number, told in facts.sockets(*facts.LISTENING) if number == port] == [
+            exposed
+        ]
 
 
 @pytest.mark.parametrize(("address", "exposed"), [("127.0.0.1", False), ("", True)])
