@@ -48,6 +48,7 @@ class Clients:
         self.address, self.path, self.rate, self.keep = address, path, rate, keep
         self.answers: list[Answer] = []
         self._begun = 0  # how many have had their turn
+        self._ended = float("inf")  # who is due after that does not come
         self._kept: list[tuple[float, http.client.HTTPConnection]] = []
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._coming = threading.Thread(target=self._come, daemon=True)
@@ -91,6 +92,7 @@ class Clients:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._ended = time.monotonic()
         self._stop.set()
         self._coming.join()
         for _, link in self._kept:
@@ -103,8 +105,9 @@ class Clients:
         began, come = time.monotonic(), 0
         pool = ThreadPoolExecutor(MOST)
         try:
-            while not self._stop.wait(max(0, began + come / self.rate - time.monotonic())):
-                due = began + come / self.rate
+            while (due := began + come / self.rate) <= self._ended:
+                if self._stop.wait(max(0, due - time.monotonic())) and due > self._ended:
+                    break
                 asked = pool.submit(self._ask, due, self.keep and come % 2 == 1)
                 asked.add_done_callback(partial(self._unsent, due))
                 come += 1

@@ -190,7 +190,7 @@ def _besides(first: Experiment, second: Experiment, pairs: list[tuple[str, Load]
     both = (first, second)
     known = {
         "controller": [fingerprint(e.session, "controller") for e in both],
-        "hosts": [alone(*pair) for pair in permutations(e.session for e in both)],
+        "inventory": [alone(*pair) for pair in permutations(e.session for e in both)],
         "application": [versions(e) for e in both],
         "session": _apart(*([(e.session or {}).get("command")] for e in both)),
     }
@@ -200,13 +200,15 @@ def _besides(first: Experiment, second: Experiment, pairs: list[tuple[str, Load]
         if load.kind != "search":  # whose command has the rate it came to
             cells = [cell for cell, met in pairs if met == load]
             known[f"load {load.name}"] = _apart(*(_commands(e, cells, load) for e in both))
-    return [
-        f"{whose}'s {line}"
-        for whose, (one, other) in known.items()
-        if whose in ("controller", "hosts")
-        or (one and other)  # sessions of before know no versions
-        for line in differences(one, other)[:MOST]
-    ]
+    told = []
+    for whose, (one, other) in known.items():
+        if whose not in ("controller", "inventory") and not (one and other):
+            continue  # sessions of before know no versions
+        found = [f"{whose}'s {line}" for line in differences(one, other)]
+        told += found[:MOST]
+        if len(found) > MOST:
+            told.append(f"{whose}: {len(found) - MOST} more")
+    return told
 
 
 def _made_of(experiment: Experiment, name: str) -> Doc:

@@ -68,9 +68,15 @@ def _kept(host: Doc, other: Any) -> Doc:
     return kept
 
 
-def _own(host: Doc, other: Doc) -> set[str]:
+def _own(host: Doc, other: Doc) -> Doc:
     """Return the packages that this host alone has."""
-    return {*(host.get("packages") or {})} - {*(other.get("packages") or {})}
+    ours, theirs = (_packages(one) for one in (host, other))
+    return {name: ours[name] for name in ours if name not in theirs}
+
+
+def _packages(host: Doc) -> Doc:
+    found = host.get("packages")
+    return found if isinstance(found, dict) else {}
 
 
 def _set_on(host: Doc) -> set[str]:
@@ -87,7 +93,7 @@ def alone(session: Doc | None, other: Doc | None) -> Doc:
     """Return, by host, the packages that it had in the one session alone."""
     hosts, others = (fingerprint(one, "hosts") for one in (session, other))
     return {
-        name: {"packages": {key: host["packages"][key] for key in sorted(_own(host, others[name]))}}
+        name: {"packages": _own(host, others[name])}
         for name, host in hosts.items()
         if isinstance(host, dict) and isinstance(others.get(name), dict)
     }

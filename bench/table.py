@@ -72,7 +72,7 @@ def cpu_ms(doc: dict[str, Any]) -> float | None:
 
 
 def memory_kb(doc: dict[str, Any]) -> float | None:
-    """Return the growth of the application's memory in KB a request in flight, None as above or if it did not grow.
+    """Return the growth of the application's memory in KB a request in flight, None as above.
 
     How many are in flight is known of a closed loop only.
     """
@@ -83,7 +83,7 @@ def memory_kb(doc: dict[str, Any]) -> float | None:
     if any(size is None for pair in known for size in pair):
         return None
     each: float = sum(peak - before for before, peak in known) / at_once / 1000
-    return each if each > 0 else None
+    return each
 
 
 def _number(value: float | None, digits: int) -> str:

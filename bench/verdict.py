@@ -71,7 +71,7 @@ class Verdict:
             for cell in cells
         }
         return {
-            cell: max(doc["best_rate"] or 0 for doc in docs)
+            cell: max(doc.get("best_rate") or 0 for doc in docs)
             for cell, docs in found.items()
             if unlimited(docs)
         }
@@ -221,7 +221,7 @@ def _limited(doc: Doc) -> bool:
 
 
 def _is_sound(doc: Doc) -> bool:
-    """Return whether a result is the server's own: nothing failed, and a search came to a limit."""
+    """Return whether a result is the server's own: nothing failed, no generator was the limit, a search found one."""
     if doc["cell"].get("kind") == "search":
         return not _limited(doc) and not all_held(doc.get("rates"))
     return not _limited(doc) and not doc["counts"]["failed"]

@@ -38,7 +38,9 @@ class Row:
     limit: float | None = None  # requests per second
     rate: float | None = None
     within: float | None = None  # requests per second within the objective of a search
-    within_least: bool = False  # it may be more: in some round every rate of the search held
+    within_least: bool = (
+        False  # it may be more: in half of the rounds or more, every rate of the search held
+    )
     p50: Latency | None = None
     p99: Latency | None = None
     cpu: float | None = None  # ms an answer
@@ -103,6 +105,7 @@ def _row(
     docs = _docs(experiment, cell.name, load)
     rank = verdict.ranked.index(cell.name) + 1 if cell.name in verdict.ranked else None
     app = [list(doc["cell"].get("app") or []) for doc in docs]
+    each = _middle(docs, memory_kb)
     return Row(
         cell=cell,
         rank=rank,
@@ -118,7 +121,7 @@ def _row(
         cpu=_middle(docs, experiment.pace.cpu_ms),
         cores=_middle(docs, _cores),
         memory=_median(_summed(uses, "memory_peak", 1e6) for uses in app),
-        memory_each=_middle(docs, memory_kb),
+        memory_each=each if each and each > 0 else None,
         threads=max(
             (n for uses in app if (n := _summed(uses, "threads_peak")) is not None), default=None
         ),

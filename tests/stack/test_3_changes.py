@@ -24,10 +24,12 @@ def _begun(lab, said, *arguments):
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
+    told = []
     for line in play.stdout:
+        told.append(line)
         if said in line:
-            break
-    return play
+            return play
+    raise AssertionError(f"it ended without saying {said}: {''.join(told)}")
 
 
 def _interrupt(play):

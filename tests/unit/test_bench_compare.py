@@ -80,7 +80,22 @@ def test_what_a_session_sets_by_itself_does_not_make_other_hosts():
     app["memory"] += 4096
     text = compare(made(session=before, control=None), made(session=after, control=None))
     assert "the hosts are not the same" not in text
-    assert "what differs besides: hosts's app1.packages.pgbouncer: none and 1.18" in text
+    assert "what differs besides: inventory's app1.packages.pgbouncer: none and 1.18" in text
+
+
+def test_of_many_that_differ_it_is_said_that_there_are_more():
+    other = copy.deepcopy(SESSION)
+    other["fingerprint"]["hosts"]["app1"]["packages"] |= {f"p{n}": "1" for n in range(9)}
+    lines = compare(made(), made(session=other)).splitlines()
+    assert "what differs besides: inventory: 3 more" in lines
+    assert sum("inventory's app1.packages.p" in line for line in lines) == 6
+
+
+@pytest.mark.parametrize("packages", [["nginx"], "nginx", 7, [{}]])
+def test_a_fingerprint_that_is_none_makes_other_hosts(packages):
+    other = copy.deepcopy(SESSION)
+    other["fingerprint"]["hosts"]["app1"]["packages"] = packages
+    assert "the hosts are not the same" in compare(made(), made(session=other))
 
 
 def test_what_is_known_of_one_alone_makes_no_same_hosts():

@@ -166,13 +166,28 @@ def test_requests_that_were_due_and_never_sent_have_failed(monkeypatch: pytest.M
     assert len(unsent) == len(asking.failures) > 30
 
 
-def test_whoever_came_last_has_a_turn() -> None:
-    """Those who are due at the end are asked, where there is room: none is said to be never sent."""
-    with site(200) as url:
-        for _ in range(20):
-            with Clients(url.split("/")[2], "/?delay=0", 400) as asking:
-                time.sleep(0.05)
-            assert asking.failures == []
+def test_whoever_came_last_has_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread, which is behind when they end: the others are asked while there is time for it."""
+    monkeypatch.setattr("bench.clients.MOST", 1)
+    monkeypatch.setattr("bench.clients.TURN", 60.0)
+    with site(200) as url, Clients(url.split("/")[2], "/?delay=0.2", 10) as asking:
+        time.sleep(0.4)
+        before = asking.sent
+    assert [answer.wrong for answer in asking.answers] == [""] * asking.sent
+    assert asking.sent >= before + 2
+
+
+def test_whoever_is_due_until_the_end_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the thread that lets them come is held up."""
+    with site(200) as url, Clients(url.split("/")[2], "/?delay=0", 100) as asking:
+        wait = asking._stop.wait
+        monkeypatch.setattr(asking._stop, "wait", lambda seconds: time.sleep(0.3) or wait(seconds))
+        time.sleep(1)
+        end = time.monotonic()
+    due = sorted(answer.due for answer in asking.answers)
+    gaps = [after - before for before, after in zip(due, due[1:], strict=False)]
+    assert gaps == pytest.approx([1 / 100] * len(gaps))
+    assert end - 1 / 100 < due[-1] <= end
 
 
 def test_changes_that_are_not_there_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
