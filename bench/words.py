@@ -3,7 +3,7 @@
 from statistics import median
 
 from bench.experiment import Experiment
-from bench.stats import LEAST_DIFFERENCE, LEAST_PAIRS, Ratio, threshold
+from bench.stats import LEAST_DIFFERENCE, LEAST_PAIRS, Ratio, noise_floor, threshold
 from bench.verdict import Comparison, Verdict, judge, tight_enough
 
 _FIGURES = {"rate": "throughput", "cpu": "CPU a request"}
@@ -156,7 +156,7 @@ def _not_shown(verdict: Verdict) -> str:
 def _is_provisional(verdict: Verdict, other: str) -> bool:
     """Return whether there are too few rounds to show anything."""
     ratio = verdict.compare(verdict.ranked[0], other, "rate").ratio
-    return ratio is not None and not _has_interval(ratio)
+    return ratio is not None and ratio.low is None
 
 
 def _floor(verdict: Verdict) -> str:
@@ -173,17 +173,15 @@ def _floor(verdict: Verdict) -> str:
         [
             cell
             for again, cell in verdict.experiment.twins
-            if any(_has_interval(verdict.noise(again, cell, figure)) for figure in known)
+            if any(
+                noise_floor([verdict.noise(again, cell, figure)]) is not None for figure in known
+            )
         ]
     )
     return (
         f"Noise floor: {twins}, measured twice, looks up to {told} different from itself; "
         f"smaller differences, or any below {100 * LEAST_DIFFERENCE:.0f} %, are not called differences."
     )
-
-
-def _has_interval(ratio: Ratio | None) -> bool:
-    return ratio is not None and ratio.low is not None
 
 
 def _speed(experiment: Experiment) -> str:
