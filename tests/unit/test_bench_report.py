@@ -201,6 +201,13 @@ def full(tmp_path_factory):
     return path / "report.html"
 
 
+def test_it_says_how_a_cell_that_could_not_be_deployed_is_tried_again(full):
+    said = " ".join("".join(tree(full.read_text()).itertext()).split())
+    assert "devserver could not be deployed fatal: no To have it tried again: rm" in said
+    assert "rm results/full/devserver.refused.json, and then" in said
+    assert "with -e bench_session=full." in said
+
+
 def test_a_full_plan_stays_below_a_megabyte(full):
     assert len(full.read_bytes()) < 1_000_000
     root = tree(full.read_text())
