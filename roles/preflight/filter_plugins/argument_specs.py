@@ -15,14 +15,16 @@ def content(path):
 def argument_specs(roles_path):
     """Return {role: {variable: its spec}} of the roles in a directory, of their first entry points.
 
-    Without defaults, which are templates that only the role itself can fill in, and descriptions, which only people read.
+    Without defaults, which are templates that only the role itself can fill in, and what is for people.
     """
     found = {}
     for path in sorted(Path(roles_path).glob("*/meta/argument_specs.yml")):
         specs = content(path)["argument_specs"]
         options = next(iter(specs.values()))["options"]
         found[path.parts[-3]] = {
-            name: {key: value for key, value in option.items() if key not in ("default", "description")}
+            name: {
+                key: value for key, value in option.items() if key not in ("default", "description")
+            }
             for name, option in options.items()
         }
     return found
