@@ -2,21 +2,22 @@
 
 from tests.faults.hosts import power_off
 
-# Four at once, each a row to a transaction; a line for each that was acknowledged.
+# Four at once, each a row to a transaction, by an address of its own; the address of each that was acknowledged.
 WRITER = """
-import os, psycopg2, threading
+import itertools, os, psycopg2, threading
 def write(number):
     link = psycopg2.connect(os.environ["DATABASE_URL"], tcp_user_timeout=5000)
     link.autocommit = True
     with link.cursor() as cursor:
-        while True:
-            cursor.execute("INSERT INTO visits (client) VALUES (%s)", (f"192.0.2.{number}",))
-            os.write(1, b"kept\\n")
+        for row in itertools.count(1):
+            address = f"2001:db8::{number:x}:{row:x}"
+            cursor.execute("INSERT INTO visits (client) VALUES (%s)", (address,))
+            os.write(1, f"{address}\\n".encode())
 several = [threading.Thread(target=write, args=(number,)) for number in range(1, 5)]
 [one.start() for one in several]
 [one.join() for one in several]
 """
-COUNT = "SELECT count(*) FROM visits WHERE client <<= inet '192.0.2.0/24'"
+THERE = "SELECT host(client) FROM visits WHERE client <<= inet '2001:db8::/32'"
 
 
 def write_until_it_fails(lab):
@@ -33,7 +34,8 @@ def write_until_it_fails(lab):
 
 
 def rows(lab):
-    """Return how many rows were acknowledged, and how many are there now."""
+    """Return the rows that were acknowledged, and those that are there now."""
     lab.run("app1", "systemctl stop writer; systemctl reset-failed writer; true")
-    kept = int(lab.run("app1", "grep -c '^kept$' /run/kept"))  # it says there too why it ended
-    return kept, int(lab.run("db1", f'runuser -u postgres -- psql -XAt -c "{COUNT}" demo'))
+    kept = lab.run("app1", "grep ^2001:db8: /run/kept").split()  # it says there too why it ended
+    there = lab.run("db1", f'runuser -u postgres -- psql -XAt -c "{THERE}" demo').split()
+    return set(kept), set(there)

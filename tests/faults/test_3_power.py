@@ -1,5 +1,8 @@
 """Hosts that reboot or lose their power under load: all is back without help, and what was acknowledged is there."""
 
+import re
+import time
+
 import pytest
 
 from tests.faults.power import rows, write_until_it_fails
@@ -12,9 +15,21 @@ NEEDING = {
     "db1": {"database"},
 }
 
+ACTIVE = "systemctl list-units --type=service,timer,socket,path --state=active --plain --no-legend"
+FAILED = "systemctl --failed --plain --no-legend"
+# What is there as long as somebody is logged in, or has asked for it.
+PASSING = re.compile(r"user(-runtime-dir)?@|systemd-(hostname|locale|timedate)d")
+
+
+def _units(lab, name):
+    """Return what runs on a host, and waits there for its time or for somebody to come."""
+    units = [line.split()[0] for line in lab.run(name, ACTIVE).splitlines()]
+    return {unit for unit in units if not PASSING.match(unit)}
+
 
 @pytest.mark.parametrize("name", NEEDING)
 def test_host_that_reboots_is_back(deployed, suffered, name):
+    before = _units(deployed, name)
     felt = suffered(f"reboot of {name}", SERVED, lambda: deployed.reboot(name))
     for route in felt.clients:
         if route in NEEDING[name]:
@@ -22,10 +37,10 @@ def test_host_that_reboots_is_back(deployed, suffered, name):
         else:
             assert felt.failed(route) == [], felt
     # What runs every minute may have found its server away once.
-    deployed.run(
-        name,
-        "timeout 150 sh -c 'while systemctl --failed --plain --no-legend | grep .; do sleep 1; done'",
-    )
+    end = time.monotonic() + 150
+    while (missing := before - _units(deployed, name)) or deployed.run(name, FAILED):
+        assert time.monotonic() < end, (missing, deployed.run(name, FAILED))
+        time.sleep(1)
 
 
 def test_database_whose_power_fails_keeps_what_it_acknowledged(deployed, suffered, told):
@@ -42,6 +57,8 @@ def test_database_whose_power_fails_keeps_what_it_acknowledged(deployed, suffere
         lasts=0,
     )
     kept, there = rows(deployed)
-    assert kept <= there <= kept + 4, f"{kept} rows were acknowledged, {there} are there\n{felt}"
-    told("the same", "no acknowledged row lost", f"{kept} rows acknowledged, {there} there")
+    assert kept <= there, f"{len(kept - there)} acknowledged rows are lost\n{felt}"
+    told(
+        "the same", "no acknowledged row lost", f"{len(kept)} rows acknowledged, {len(there)} there"
+    )
     assert felt.failed("page") == felt.failed("unrelated") == [], felt
