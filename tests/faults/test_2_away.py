@@ -49,6 +49,8 @@ def test_database_that_takes_no_more_connections(deployed, suffered):
     # What the application has is ended, or it would not need new ones.
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'demo'"
     psql = "runuser -u postgres -- psql -XAt"
+    runs = f"systemctl show --property=MainPID {deployed.instance()}"
+    before = deployed.run("app1", runs)
     felt = suffered(
         "PostgreSQL grants the application no connection for 30 s",
         DATABASE,
@@ -58,16 +60,52 @@ def test_database_that_takes_no_more_connections(deployed, suffered):
     assert felt.failed("page") == felt.failed("unrelated") == [], felt
     assert len(felt.failed("database")) > 100, f"it was granted some\n{felt}"
     assert felt.statuses("database") == {503}, felt
+    assert deployed.run("app1", runs) == before, "the application was restarted"
+
+
+# Nobody is there, so that a lookup waits.
+LOST = "echo nameserver 192.0.2.1 > /etc/resolv.conf"
+
+
+@pytest.fixture
+def upstream_by_name(deployed):
+    """Have the application look its upstream up, as one that is somebody else's; return what takes the name away."""
+    deploy = ("site.yml", "-e", "server=uwsgi_gevent")
+    deployed.run("app1", f"echo {deployed.address('api1')} api.test >> /etc/hosts")
+    run = deployed.play(*deploy, "-e", "api_address=api.test")
+    assert run.code == 0, run.output
+    yield "sed -i '/api[.]test$/d' /etc/hosts"
+    run = deployed.play(*deploy)
+    assert run.code == 0, run.output
+    deployed.run("app1", "sed -i '/api[.]test$/d' /etc/hosts")
+
+
+def test_upstreams_name_cannot_be_resolved(deployed, suffered, upstream_by_name):
+    kept = deployed.run("app1", "cat /etc/hosts"), deployed.run("app1", "cat /etc/resolv.conf")
+
+    def strike():
+        deployed.run("app1", f"{upstream_by_name}; {LOST}")
+        deployed.run("api1", "systemctl restart slow-api")  # connections to it were kept
+
+    def heal():
+        for path, text in zip(("/etc/hosts", "/etc/resolv.conf"), kept, strict=True):
+            deployed.run("app1", f"cat > {path} <<'END'\n{text}\nEND")
+
+    fault = "DNS away for 30 s from an application that looks its upstream up"
+    felt = suffered(fault, UPSTREAM, strike, heal)
+    assert felt.failed("unrelated") == [], felt
+    for route in ("page", "database"):
+        assert len(felt.failed(route)) > 100, f"it knew the address\n{felt}"
+        assert felt.statuses(route) <= {502, 504}, felt
 
 
 def test_names_cannot_be_resolved(deployed, suffered):
-    lost = "echo nameserver 192.0.2.1 > /etc/resolv.conf"
     hosts = ("proxy1", "app1", "api1", "db1")
     kept = {host: deployed.run(host, "cat /etc/resolv.conf") for host in hosts}
 
     def strike():
         for host in hosts:
-            deployed.run(host, lost)
+            deployed.run(host, LOST)
         run = deployed.play("site.yml", "-e", "server=uwsgi_gevent")
         assert run.code == 0, run.output
         assert sum(run.changed.values()) == 0, run.output
