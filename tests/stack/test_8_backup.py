@@ -54,6 +54,20 @@ def test_check_tells_what_it_found(kept):
     assert sorted(left.split()) == ["job.lock", "last_ok.json", "lock", "repository"], left
 
 
+def test_backups_are_kept_for_thirty_days(kept):
+    """One older than that goes when there is another one as old, from which any of the thirty days can be had."""
+    kept.run("api1", "systemctl start database-backup@full")
+    kept.run("api1", "apt-get install --quiet=2 --yes --no-install-recommends faketime")
+    expire = "pgbackrest --stanza=main --dry-run --log-level-console=info expire"
+    said = {
+        days: kept.run("api1", f"runuser -u postgres -- faketime '+{days} days' {expire}")
+        for days in (29, 31)
+    }
+    first = kept.run("api1", f"ls {HOME}/repository/backup/main | grep 'F$' | head -1")
+    assert "remove expired backup" not in said[29], said
+    assert f"remove expired backup {first}" in said[31], said
+
+
 def test_what_is_kept_is_encrypted(kept):
     plain = f"find {HOME}/repository -type f ! -exec grep -q --text '^Salted__' {{}} ';' -print"
     assert kept.run("api1", plain) == "", "files that are not encrypted"
