@@ -48,6 +48,7 @@ ansible_facts:
     systemd: {description: Whether systemd runs the host, type: bool}
     python_apt: {description: Whether Ansible's apt module can look before it changes, type: bool}
     users: {description: "Users of the host, {name: home directory}", type: dict}
+    members: {description: "Users in groups that are not their own, {group: [user]}", type: dict}
     packages: {description: Debian packages that are installed, type: list}
     disks:
       description: "Their file systems, each {under: topmost paths, free_mb, wanted_mb, free_inodes, wanted_inodes}"
@@ -93,10 +94,8 @@ def disks(wanted):
             megabytes = max(disk["wanted_mb"], int(megabytes))
             disk |= {"free_mb": room.f_bavail * room.f_frsize // 2**20, "wanted_mb": megabytes}
             # The demo's release and environment are 3,600 files, where 512 MiB are wanted. Some have no fixed number.
-            disk |= {
-                "free_inodes": room.f_favail,
-                "wanted_inodes": 10 * megabytes if room.f_files else 0,
-            }
+            inodes = 10 * megabytes if room.f_files else 0
+            disk |= {"free_inodes": room.f_favail, "wanted_inodes": inodes}
     return list(found.values())
 
 
@@ -277,6 +276,7 @@ def main():
         "cpus": len(os.sched_getaffinity(0)),
         "systemd": Path("/run/systemd/system").is_dir(),
         "users": {user.pw_name: user.pw_dir for user in pwd.getpwall()},
+        "members": {group.gr_name: group.gr_mem for group in grp.getgrall() if group.gr_mem},
         "packages": packages,
         "python_apt": "python3-apt" in packages,
         "disks": disks(module.params["disks"]),

@@ -21,7 +21,8 @@ DOCUMENTATION = """
 name: secret
 short_description: A secret that is made on first use
 description:
-  - Secrets are kept in one YAML file, which its owner alone may read.
+  - Secrets are kept in one YAML file, which its owner alone may read; one that others may read, and that is not
+    encrypted, is refused.
   - Where Ansible was given a vault password, the file is encrypted with it, as C(ansible-vault view) shows it.
   - A secret made here has 32 letters and digits, 190 bits.
 options:
@@ -91,6 +92,8 @@ class LookupModule(LookupBase):
     def _read(self, path: Path) -> dict[str, str]:
         if not path.exists():
             return {}
+        if path.stat().st_mode & 0o077 and not path.read_bytes().startswith(b"$ANSIBLE_VAULT"):
+            raise AnsibleError(f"{path} can be read by others. Type: chmod 600 {path}")
         known = self._loader.load_from_file(str(path), cache="none") or {}
         return {name: str(value) for name, value in known.items()}
 

@@ -97,9 +97,9 @@ def test_upstreams_name_cannot_be_resolved(deployed, suffered, upstream_by_name)
     felt = suffered(fault, promise, strike, heal, lasts=50)
     assert felt.failed("unrelated") == [], felt
     assert len(felt.failed("page")) > 50, f"it knew the address\n{felt}"
-    assert felt.statuses("page") == {504}, felt
+    assert felt.statuses("page") <= {502, 504}, felt
     # Those that could be looked up again come to the database all at once.
-    assert felt.statuses("database") <= {503, 504}, felt
+    assert felt.statuses("database") <= {502, 503, 504}, felt
 
 
 def test_names_cannot_be_resolved(deployed, suffered):

@@ -1,6 +1,7 @@
 """What the tests of backups do to a lab: look at its database and its backups, and break them."""
 
 import json
+import re
 import time
 from contextlib import contextmanager
 
@@ -91,3 +92,11 @@ def old_log_damaged(lab):
     )
     yield
     lab.run("api1", f"cp -p /tmp/log {first}")
+
+
+def expired(lab, days):
+    """Return the backups that would be thrown away so many days from now."""
+    lab.run("api1", "apt-get install --quiet=2 --yes --no-install-recommends faketime")
+    expire = "pgbackrest --stanza=main --dry-run --log-level-console=info expire"
+    said = lab.run("api1", f"runuser -u postgres -- faketime '+{days} days' {expire}")
+    return re.findall(r"remove expired backup (\S+)", said)

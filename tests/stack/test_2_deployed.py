@@ -112,6 +112,24 @@ def _psql(lab, database, sql):
     return lab.host("db1").run(f"runuser -u postgres -- psql -XAtd {database} -c %s", sql)
 
 
+def test_database_password_is_not_in_its_log_either(deployed):
+    url = deployed.run("app1", "grep DATABASE_URL /etc/demo-blue.env")
+    secret = url.split(":")[2].split("@")[0]
+    logs = "ALTER SYSTEM {} log_statement{}"
+    try:
+        for sql in (logs.format("SET", " = 'ddl'"), "SELECT pg_reload_conf()"):
+            assert _psql(deployed, "postgres", sql).rc == 0
+        assert _psql(deployed, "postgres", "ALTER ROLE demo PASSWORD 'of-before'").rc == 0
+        run = deployed.play("site.yml", "--tags", "postgresql")
+        assert (run.code, run.changed["db1"]) == (0, 1), run.output
+        log = deployed.run("db1", "cat /var/log/postgresql/postgresql-15-main.log")
+    finally:
+        for sql in (logs.format("RESET", ""), "SELECT pg_reload_conf()"):
+            assert _psql(deployed, "postgres", sql).rc == 0
+    assert "of-before" in log, "it keeps no statements"
+    assert secret not in log
+
+
 def test_application_role_has_few_privileges(deployed):
     flags = "SELECT rolcanlogin, rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = '{}'"
     assert _psql(deployed, "postgres", flags.format("demo")).stdout.strip() == "t|f|f|f"

@@ -20,7 +20,7 @@ def test_everything_is_on_one_host(single):
     assert single.comes_back() is None
     socket = single.host("box1").file(f"/run/{single.instance()}/app.sock")
     found = (socket.is_socket, socket.user, socket.group, socket.mode)
-    assert found == (True, "demo", "www-data", 0o660)
+    assert found == (True, "demo", "demo", 0o660)
     listening = single.run("box1", "ss -Hltn | awk '{print $4}'").split()
     outside = {address for address in listening if not address.startswith("127.")}
     assert outside == {"0.0.0.0:80", "0.0.0.0:22", "[::]:22"}

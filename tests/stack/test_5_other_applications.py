@@ -93,6 +93,29 @@ def test_tutorial_of_flask_beside_the_demo(single, flaskr):
     assert single.run("box1", "sqlite3 --version")
 
 
+ENTER = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+
+
+def test_no_application_reaches_the_socket_of_another(single, flaskr):
+    sockets = single.run("box1", "ls /run/*/app.sock").split()
+    owners = {path: single.run("box1", f"stat --format=%U {path}") for path in sockets}
+    assert len(set(owners.values())) > 1, owners
+    for own in sockets:
+        unit = own.split("/")[2]
+        pid = single.run("box1", f"systemctl show --value --property=MainPID {unit}")
+        status = single.run("box1", f"cat /proc/{pid}/status")
+        ids = dict(re.findall(r"^(Uid|Gid|Groups):\s*(.*)$", status, re.M))
+        groups = ",".join(ids["Groups"].split())
+        user = f"setpriv --reuid={ids['Uid'].split()[0]} --regid={ids['Gid'].split()[0]}"
+        user += f" --groups={groups}" if groups else " --clear-groups"
+        reached = {
+            owners[path]
+            for path in sockets
+            if single.host("box1").run(f'{user} python3 -c "{ENTER}" {path}').rc == 0
+        }
+        assert reached == {owners[own]}, (unit, ids)
+
+
 def _style(single):
     return single.get("/static/style.css", address=f"{single.prefix}.11:8080")
 

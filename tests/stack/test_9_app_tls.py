@@ -100,7 +100,7 @@ def test_nobody_is_served_without_a_certificate(encrypted):
     assert f"{encrypted.address('app1')}:{port} " in listed
     assert len(listed.splitlines()) == 1, listed
     made = encrypted.host("app1").file(f"/run/{encrypted.instance()}/app.sock")
-    assert (made.user, made.group, made.mode & 0o7) == ("demo", "www-data", 0)
+    assert (made.user, made.group, made.mode & 0o7) == ("demo", "demo", 0)
     shown = encrypted.run("app1", f"systemd-analyze security --no-pager {unit}")
     assert float(shown.splitlines()[-1].split(":")[1].split()[0]) <= 2.0, shown
     assert sum(play(encrypted).changed.values()) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
 import shlex
@@ -25,7 +24,6 @@ from test_units import environment
 
 ask = greenrack_modules.load("greenrack_ask").ask
 USER = pwd.getpwuid(os.geteuid()).pw_name
-MAY_GIVE = os.geteuid() == 0 and "www-data" in {group.gr_name for group in grp.getgrall()}
 
 # Answers its path; when asked to wait, it says in a file that it has begun.
 APPLICATION = """\
@@ -119,7 +117,6 @@ def serving(
             stdout=log,
             stderr=log,
             umask=0o007 if unix else 0o022,
-            group="www-data" if unix and MAY_GIVE else None,
             start_new_session=True,
         )
     try:

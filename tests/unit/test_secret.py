@@ -87,6 +87,14 @@ def test_it_can_be_given_what_it_is_first(inventory: Path) -> None:
     assert kept == first
 
 
+def test_a_file_that_others_may_read_is_refused(inventory: Path) -> None:
+    (secret,) = told(inventory, lookup("x"))
+    (inventory / ".secrets.yml").chmod(0o640)
+    said = evaluated(inventory, lookup("x"))
+    assert f"Type: chmod 600 {inventory}/.secrets.yml" in " ".join(said.split()), said
+    assert secret not in said
+
+
 def test_it_is_encrypted_where_there_is_a_vault_password(inventory: Path) -> None:
     (inventory / "password").write_text("a long one")
     vault = ("--vault-password-file", str(inventory / "password"))
