@@ -93,7 +93,8 @@ class LookupModule(LookupBase):
         if not path.exists():
             return {}
         if path.stat().st_mode & 0o077 and not path.read_bytes().startswith(b"$ANSIBLE_VAULT"):
-            raise AnsibleError(f"{path} can be read by others. Type: chmod 600 {path}")
+            told = f"{path} can be read by others. Type: chmod 600 {path}, or ansible-vault encrypt {path}"
+            raise AnsibleError(told)
         known = self._loader.load_from_file(str(path), cache="none") or {}
         return {name: str(value) for name, value in known.items()}
 

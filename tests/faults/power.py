@@ -22,6 +22,7 @@ THERE = "SELECT host(client) FROM visits WHERE client <<= inet '2001:db8::/32'"
 
 def write_until_it_fails(lab):
     """Write rows from the application's host; when some hundred are acknowledged, cut the power of the database's."""
+    lab.run("db1", "runuser -u postgres -- psql -XAt -c 'TRUNCATE visits' demo")
     python = lab.run("app1", "ls -d /srv/demo/envs/*/bin/python | head -1")
     environment = f"/etc/{lab.instance()}.env"
     lab.run("app1", f"cat > /run/writer.py <<'END'\n{WRITER}END")

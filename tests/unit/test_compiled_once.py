@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMPILE = jinja2.Environment.compile
-PLAIN = jinja2.Environment()  # noqa: S701
+PLAIN = jinja2.Environment(optimized=False)  # noqa: S701
 # Says which templates are truly compiled: it is loaded before ours, and so asked by it.
 COUNTS = """
 import jinja2
@@ -121,20 +121,28 @@ def test_processes_that_write_at_the_same_time_spoil_nothing(compiled):
 )
 def test_what_was_compiled_under_other_settings_is_not_taken(compiled, settings):
     text = "{% if true %}\n[[ a ]]{{ a }}\n{% endif %}\n"
-    for environment in (PLAIN, jinja2.Environment(**settings)):  # noqa: S701
+    for environment in (PLAIN, jinja2.Environment(optimized=False, **settings)):  # noqa: S701
         taken = rendered(environment, compiled.take(COMPILE, environment, text), a="<")
         assert taken == environment.from_string(text).render(a="<")
     assert len(compiled.known) == 2
 
 
-def test_full_disk_costs_time_and_nothing_else(compiled):
-    def on_a_full_disk():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        assert rendered(PLAIN, compiled.take(COMPILE, PLAIN, "{{ a }}"), a=7) == "7"
+@pytest.mark.parametrize("room", [0, 5, 600])
+def test_full_disk_costs_time_and_nothing_else(compiled, room):
+    texts = [f"{{{{ a }}}}{'x' * number}" for number in range(5)]
 
-    assert ended_well(forked(on_a_full_disk))
-    compiled.learn()
-    assert compiled.known == {}
+    def take():
+        for text in texts:
+            code = compiled.take(COMPILE, PLAIN, text)
+            assert rendered(PLAIN, code, a=7) == text.replace("{{ a }}", "7")
+
+    def take_on_a_full_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        take()
+
+    assert ended_well(forked(take_on_a_full_disk))
+    assert ended_well(*[forked(take) for _ in range(3)])
+    take()
 
 
 @pytest.fixture

@@ -101,6 +101,8 @@ def test_it_is_encrypted_where_there_is_a_vault_password(inventory: Path) -> Non
     secret, again = told(inventory, lookup("x"), lookup("x"), options=vault)
     assert (inventory / ".secrets.yml").read_text().startswith("$ANSIBLE_VAULT;")
     assert again == secret
+    (inventory / ".secrets.yml").chmod(0o644)
+    assert told(inventory, lookup("x"), options=vault) == [secret]
     said = evaluated(inventory, lookup("x"))
     assert "no vault secrets found" in said
     assert secret not in said

@@ -96,7 +96,6 @@ def test_acknowledged_rows_are_there_after_a_power_failure_unless_nothing_was_sy
     deployed, fsync
 ):
     deployed.run("db1", f"echo fsync = {fsync} > {FSYNC}; systemctl reload postgresql@15-main")
-    deployed.run("db1", "runuser -u postgres -- psql -XAt -c 'TRUNCATE visits' demo")
     deployed.run("db1", "sync")
     write_until_it_fails(deployed)
     up = deployed.play("playbooks/lab_up.yml")
