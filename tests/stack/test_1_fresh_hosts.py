@@ -29,9 +29,6 @@ REFUSALS = {
         "-e app_concurrency=0": ["app_concurrency is 0", "1 to 100000"],
         "-e app_timeout=-5": ["app_timeout is -5"],
         "-e app_memory_max=lots": ["app_memory_max is 'lots'", "such as 75%"],
-        "-e base_journal_size=much": ["base_journal_size is 'much'", "-e base_journal_size=500M"],
-        "-e base_reboot_at=25:99": ["base_reboot_at is '25:99'", "04:30"],
-        "-e {'firewall_ssh_from':['gw.test','192.0.2.0/24']}": ["gw.test in firewall_ssh_from"],
         "-e app_schema=/nope.sql": ["'/nope.sql' is no file"],
         "-e app_workers=2.5": ["app_workers is 2.5, and valid is a whole number"],
         "-e app_tls=true -e internal_tls=false": ["app_tls is true and internal_tls false"],
@@ -52,6 +49,9 @@ REFUSALS = {
         "-e preflight_free_mb=99999999": ["inodes free under /", "99999999 MiB"],
         "-e app_name=www-data": ["a user 'www-data' already", "Choose another app_name"],
         "-e service_address=app1": ["'app1', which is no IPv4 address"],
+        "-e base_journal_size=much": ["base_journal_size is 'much'", "-e base_journal_size=500M"],
+        "-e base_reboot_at=25:99": ["base_reboot_at is '25:99'", "04:30"],
+        "-e {'firewall_ssh_from':['gw.test','192.0.2.0/24']}": ["gw.test in firewall_ssh_from"],
     },
     "more connections than the database has": {
         "-e app_workers=2 -e app_database_pool=23": [
