@@ -40,6 +40,7 @@ def test_hosts_of_another_authority_are_left_alone(
     file = tmp_path / "secrets.yml"
     key = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
     file.write_text(yaml.safe_dump({name: key + certificate(own) for name, own in kept.items()}))
+    file.chmod(0o600)
     facts = {"greenrack": {"believed": [digest(text) for text in believed], "entries": {}}}
     hostvars = {name: {"service_address": name} for name in ("app1", "proxy1")}
     given = {**of_topology(), "groups": {"app": ["app1"], "proxy": ["proxy1"]}}

@@ -54,6 +54,7 @@ def asks(folder: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
         secrets = tmp_path / "secrets.yml"
         known = dict(zip(["authority", "authority_before"], authorities, strict=False))
         secrets.write_text(yaml.safe_dump(known))
+        secrets.chmod(0o600)
         task = Task()
         task.args = {"secrets": str(secrets), "names": names, "days": 90, "folder": str(folder)}
         task.args |= more
