@@ -23,12 +23,20 @@ AWAY = {
 HOW = ["stopped", "frozen", "cut off"]
 
 
+@pytest.fixture
+def not_restarted(deployed):
+    """See that the application's process is the same after a test as before."""
+    runs = f"systemctl show --property=MainPID {deployed.instance()}"
+    before = deployed.run("app1", runs)
+    yield
+    assert deployed.run("app1", runs) == before, "the application was restarted"
+
+
+@pytest.mark.usefixtures("not_restarted")
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("what", AWAY)
 def test_what_is_away_is_felt_by_those_who_need_it(deployed, suffered, what, how):
     host, unit, promise, needing, answers = AWAY[what]
-    runs = f"systemctl show --property=MainPID {deployed.instance()}"
-    before = deployed.run("app1", runs)
     if how == "cut off":
         strike, heal = lambda: plug(deployed, host, "down"), lambda: plug(deployed, host, "up")
     else:
@@ -41,16 +49,14 @@ def test_what_is_away_is_felt_by_those_who_need_it(deployed, suffered, what, how
             assert felt.statuses(route) <= answers, felt
         else:
             assert felt.failed(route) == [], felt
-    assert deployed.run("app1", runs) == before, "the application was restarted"
 
 
+@pytest.mark.usefixtures("not_restarted")
 def test_database_that_takes_no_more_connections(deployed, suffered):
     limit = "ALTER ROLE demo CONNECTION LIMIT {}"
     # What the application has is ended, or it would not need new ones.
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'demo'"
     psql = "runuser -u postgres -- psql -XAt"
-    runs = f"systemctl show --property=MainPID {deployed.instance()}"
-    before = deployed.run("app1", runs)
     felt = suffered(
         "PostgreSQL grants the application no connection for 30 s",
         DATABASE,
@@ -60,7 +66,6 @@ def test_database_that_takes_no_more_connections(deployed, suffered):
     assert felt.failed("page") == felt.failed("unrelated") == [], felt
     assert len(felt.failed("database")) > 100, f"it was granted some\n{felt}"
     assert felt.statuses("database") == {503}, felt
-    assert deployed.run("app1", runs) == before, "the application was restarted"
 
 
 # Nobody is there, so that a lookup waits.
@@ -70,17 +75,18 @@ LOST = "echo nameserver 192.0.2.1 > /etc/resolv.conf"
 @pytest.fixture
 def upstream_by_name(deployed):
     """Have the application look its upstream up, as one that is somebody else's; return what takes the name away."""
-    deploy = ("site.yml", "-e", "server=uwsgi_gevent")
+    deploy, forget = ("site.yml", "-e", "server=uwsgi_gevent"), "sed -i '/api[.]test$/d' /etc/hosts"
     deployed.run("app1", f"echo {deployed.address('api1')} api.test >> /etc/hosts")
     run = deployed.play(*deploy, "-e", "api_address=api.test")
     assert run.code == 0, run.output
-    yield "sed -i '/api[.]test$/d' /etc/hosts"
+    yield forget
     run = deployed.play(*deploy)
     assert run.code == 0, run.output
-    deployed.run("app1", "sed -i '/api[.]test$/d' /etc/hosts")
+    deployed.run("app1", forget)
 
 
-def test_upstreams_name_cannot_be_resolved(deployed, suffered, upstream_by_name):
+# The last is the first to end: before the deploy that follows.
+def test_upstreams_name_cannot_be_resolved(deployed, suffered, upstream_by_name, not_restarted):
     kept = deployed.run("app1", "cat /etc/hosts"), deployed.run("app1", "cat /etc/resolv.conf")
 
     def strike():
