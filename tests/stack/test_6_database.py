@@ -14,13 +14,15 @@ SHORT = 2  # the same where it is to be waited for
 # A request waits for the pool, PgBouncer, a new connection and once more PgBouncer; half as long again for chance.
 WAITS = 4 * 1.5
 PASSWORD = 'it\'s "100 %" $HOME {a}\\/@:#ü€;|'  # noqa: S105
-POOL_SIZE = 80
+# PgBouncer opens its connections one after another: what a busy machine can open within TIMEOUT.
+POOL_SIZE = 20
 
 POSTGRESQL, PGBOUNCER = "postgresql@15-main.service", "pgbouncer.service"
 
-# What gives the application 200 connections of its own to a pooler that has 80.
+# What gives the application 200 connections of its own to a pooler that has 20.
 POOLED = {
     "pooler": True,
+    "pgbouncer_pool_size": POOL_SIZE,
     "app_workers": 2,
     "app_database_pool": 100,
     "database_password": PASSWORD,
@@ -89,7 +91,7 @@ def test_second_run_changes_nothing(database):
 
 def test_200_at_once_share_the_poolers_connections(database):
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(_ask_at_once, database, 200, "/db?delay=1")
+        asked = pool.submit(_ask_at_once, database, 200, "/db?delay=0.1")
         seen = []
         while not asked.done():
             seen.append(_connections(database))
