@@ -258,10 +258,9 @@ def test_it_watches_a_unit_from_one_signal_to_the_other(grouped, tmp_path):
         f"#!/bin/sh\necho ControlGroup=/{grouped.group.name}\necho MainPID={grouped.pid}\n"
     )
     systemctl.chmod(0o755)
-    process = subprocess.Popen(
-        [sys.executable, str(FILES / "watch"), "demo.service", str(tmp_path / "used.json")],
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-    )
+    command = [sys.executable, str(FILES / "watch"), "demo.service"]
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
     waits(process.pid)
     grouped.does("burn(0.3)")
     ran = Path(f"/proc/{grouped.pid}/schedstat")  # nanoseconds first
@@ -273,8 +272,8 @@ def test_it_watches_a_unit_from_one_signal_to_the_other(grouped, tmp_path):
     grouped.does("held = b'x' * 20_000_000; burn(0.1)")  # at times, one costs as much as the other
     spent += int(ran.read_text().split()[0])
     process.terminate()
-    assert process.wait() == 0
-    used = json.loads((tmp_path / "used.json").read_text())
+    used = json.loads(process.communicate()[0])
+    assert process.returncode == 0
     assert used["cpu_seconds"] == pytest.approx(spent / 1e9, rel=0.1, abs=0.01)
     assert used["host"] == socket.gethostname()
     assert used["memory_peak"] - used["memory_before"] == pytest.approx(20e6, rel=0.3)
