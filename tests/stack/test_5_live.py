@@ -1,5 +1,6 @@
 """Everything on one host: changes that go live while clients ask, and changes that must not, over unix sockets."""
 
+import json
 import os
 import signal
 import subprocess
@@ -141,15 +142,34 @@ def test_bad_release_takes_no_traffic(single, clients, app_copy, fault):
     assert (single.instance(), _release_of(single)) == served
 
 
-def test_failing_migration_takes_no_traffic(single, clients, app_copy):
-    (app_copy / "version").write_text("with a migration")
+# Each leaves something running, and says so if it is not in the sandbox, where there is no process 1.
+LEFT = {"import": "sleep 987", "migration": "sleep 986"}
+TRIED = f"""
+import os, subprocess
+if 'GREENRACK_MODE' not in os.environ:
+    assert not os.path.exists('/proc/1'), 'not in the sandbox'
+    subprocess.Popen({LEFT["import"].split()}, start_new_session=True)
+"""
+MIGRATE = f"""
+test ! -e /proc/1 || exit 4
+setsid {LEFT["migration"]} &
+echo there is no such column: $DATABASE_URL >&2
+exit 3
+"""
+
+
+def test_failing_migration_takes_no_traffic_and_leaves_nothing(single, clients, app_copy):
+    entry = app_copy / "wsgi_gevent.py"
+    entry.write_text(TRIED + entry.read_text())
     served = single.instance(), _release_of(single)
-    migrate = '{"app_migrate": "echo there is no such column >&2; exit 3"}'
+    migrate = json.dumps({"app_migrate": MIGRATE})
     run = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}", "-e", migrate)
     assert run.code != 0, run.output
     said = " ".join(run.output.split())
-    assert "ended with 3 and said: there is no such column" in said, run.output
+    assert "ended with 3 and said: there is no such column: postgresql://demo" in said, run.output
     assert (single.instance(), _release_of(single)) == served
+    for command in LEFT.values():
+        assert single.host("box1").run(f"pgrep --full --exact '{command}'").stdout == "", command
 
 
 def _begun(lab, *change):
