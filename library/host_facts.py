@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ansible.module_utils import greenrack_firewall
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.greenrack_programs import addresses, installed, sshd, system_python
 
 DOCUMENTATION = r"""
 module: host_facts
@@ -64,6 +65,7 @@ ansible_facts:
     exposed: {description: "Those that are listened on not only for the host itself", type: list}
     exposed_udp: {description: "UDP ports the same, but for DHCP's", type: list}
     sudo: {description: Whether there is sudo, type: bool}
+    sshd: {description: "What sshd makes of its configuration, line by line, such as x11forwarding no", type: list}
     addresses: {description: "Addresses of the host's interfaces, but for the loopback's", type: list}
 """
 
@@ -175,12 +177,6 @@ def exposed_udp():
     return sorted(kept - DHCP)
 
 
-def addresses():
-    """Return the addresses of the host's interfaces, but for the loopback's."""
-    shown = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False)
-    return shown.stdout.split()
-
-
 def unit_of(process):
     """Return the systemd unit a process (its directory in /proc) belongs to, or an empty string."""
     units = re.findall(
@@ -235,22 +231,6 @@ def believed(path):
     return [hashlib.sha256(one.encode()).hexdigest() for one in found]
 
 
-def installed():
-    """Return the names of the Debian packages that are installed whole."""
-    query = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\\n"]
-    shown = subprocess.run(query, capture_output=True, text=True, check=False).stdout
-    return [line.split()[1] for line in shown.splitlines() if line.startswith("ii ")]
-
-
-def system_python():
-    """Return the version of the Python that virtual environments on this host are made with."""
-    if sys.executable == "/usr/bin/python3":
-        return "{}.{}".format(*sys.version_info[:2])
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    asked = ["/usr/bin/python3", "-c", code]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def main():
     """Run the module."""
     module = AnsibleModule(
@@ -288,6 +268,7 @@ def main():
         "listeners": listeners(),
         "exposed": sorted({port for _, port, exposed in sockets(*LISTENING) if exposed}),
         "exposed_udp": exposed_udp(),
+        "sshd": sshd(),
         "sudo": shutil.which("sudo") is not None,
         "addresses": addresses(),
         "units": units(module.params["units"]),

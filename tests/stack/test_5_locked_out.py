@@ -43,3 +43,53 @@ def test_host_goes_back_to_what_ssh_was_told(by_password, shared):
         assert not shared, "the run left it there"
         assert time.monotonic() < end
         time.sleep(0.5)
+
+
+FRAGMENT = "/etc/ssh/sshd_config.d/10-greenrack.conf"
+# What makes sshd deaf to it, and how the host gets rid of that.
+DEAF = {
+    "no Include": (
+        "sed -i.bak 's/^Include/#Include/' /etc/ssh/sshd_config",
+        "mv /etc/ssh/sshd_config.bak /etc/ssh/sshd_config",
+    ),
+    "a file before": (
+        "echo X11Forwarding yes > /etc/ssh/sshd_config.d/00-other.conf",
+        "rm /etc/ssh/sshd_config.d/00-other.conf",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DEAF)
+def test_ssh_settings_without_effect_end_every_run(single, case):
+    """The one that writes them, and one that finds them there."""
+    deafen, cure = DEAF[case]
+    single.run("box1", f"rm -f {FRAGMENT} && {deafen}")
+    try:
+        runs = [single.play("site.yml", "--tags", "base") for _ in range(2)]
+    finally:
+        single.run("box1", cure)
+    for run in runs:
+        assert run.code != 0, run.output
+        assert f"does not do as {FRAGMENT} says" in run.output, run.output
+        assert "x11forwarding no" in run.output, run.output
+    assert sum(runs[1].changed.values()) == 0, runs[1].output
+    run = single.play("site.yml", "--tags", "base")
+    assert (run.code, sum(run.changed.values())) == (0, 0), run.output
+
+
+def test_masked_updates_are_told_and_disabled_ones_enabled(single):
+    timer = "apt-daily-upgrade.timer"
+    single.run("box1", f"systemctl disable --now {timer} && systemctl mask {timer}")
+    try:
+        run = single.play("site.yml", "--tags", "base")
+    finally:
+        single.run("box1", f"systemctl unmask {timer}")
+    assert run.code != 0, run.output
+    assert f"systemctl unmask {timer}" in run.output, run.output
+    run = single.play("site.yml", "--tags", "base")
+    assert run.code == 0, run.output
+    assert single.run("box1", f"systemctl is-enabled {timer}; systemctl is-active {timer}") == (
+        "enabled\nactive"
+    )
+    run = single.play("site.yml", "--tags", "base")
+    assert sum(run.changed.values()) == 0, run.output

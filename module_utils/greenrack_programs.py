@@ -1,0 +1,37 @@
+"""What programs of a host say of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def addresses():
+    """Return the addresses of the host's interfaces, but for the loopback's."""
+    shown = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False)
+    return shown.stdout.split()
+
+
+def installed():
+    """Return the names of the Debian packages that are installed whole."""
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\\n"]
+    shown = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+    return [line.split()[1] for line in shown.splitlines() if line.startswith("ii ")]
+
+
+def system_python():
+    """Return the version of the Python that virtual environments on this host are made with."""
+    if sys.executable == "/usr/bin/python3":
+        return "{}.{}".format(*sys.version_info[:2])
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    asked = ["/usr/bin/python3", "-c", code]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def sshd():
+    """Return what sshd makes of its configuration, line by line; nothing where it cannot be read, or there is none."""
+    try:
+        said = subprocess.run(["/usr/sbin/sshd", "-T"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return []
+    return said.stdout.splitlines()
