@@ -170,6 +170,20 @@ def test_tls_in_front_serves_nobody_it_does_not_know() -> None:
     assert "shutdown_timeout" not in text
 
 
+@pytest.mark.parametrize("requests", [0, 5])
+@pytest.mark.parametrize("connections", [0, 3])
+def test_either_limit_of_a_client_stands_alone(
+    requests: int, connections: int, tmp_path: Path
+) -> None:
+    limits = {"nginx_rate_limit": requests, "nginx_connection_limit": connections}
+    text = site(**instances(), **limits, nginx_rate_exempt=["10.0.0.0/8"])
+    assert ("10.0.0.0/8 0;" in text) == bool(requests or connections)
+    for directive, value in (("limit_req", requests), ("limit_conn", connections)):
+        found = re.findall(rf"^ *{directive}(?:_zone|_status)? .*$", text, re.M)
+        assert len(found) == (3 if value else 0), found
+    assert "test is successful" in verdict(tmp_path, **instances(), **limits)
+
+
 def test_connections_are_matched_by_file_descriptors() -> None:
     text = render("nginx", "nginx.conf.j2", nginx_worker_connections=5000)
     assert "worker_connections 5000;" in text
