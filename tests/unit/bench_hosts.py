@@ -81,7 +81,7 @@ def start_load(
 ) -> subprocess.Popen[str]:
     """Start the script `load`, as a load host does; `by` a command that starts commands."""
     process = subprocess.Popen(
-        [*by, sys.executable, str(FILES / "load"), "-", str(outdir)],
+        [*by, sys.executable, str(FILES / "load"), str(outdir)],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
