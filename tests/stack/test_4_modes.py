@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from bench.clients import Clients
+from tests.stack.hostile import HOSTILE, SMUGGLING, refused, told
 from tests.stack.lab import ROOT, switch
 
 MODES = yaml.safe_load((ROOT / "roles/server_mode/vars/main.yml").read_text())["server_mode_table"]
@@ -36,6 +37,14 @@ def test_mode_serves_behind(deployed, mode, front):
     address = None if proxied else f"{deployed.prefix}.21:8000"
     assert [deployed.get(path, address)[0] for path in PATHS] == [200] * len(PATHS)
     assert deployed.host("proxy1").service("nginx").is_running == proxied
+    runs = f"systemctl show --property=MainPID,NRestarts {deployed.instance()}"
+    before = deployed.run("app1", runs)
+    at = f"{deployed.prefix}.11:80" if proxied else address
+    tried = HOSTILE if proxied else SMUGGLING  # alone, each takes more of the rest than nginx does
+    answers = {what: told(*at.split(":"), HOSTILE[what]) for what in tried}
+    assert {what: status for what, status in answers.items() if not refused(status)} == {}
+    assert deployed.get("/?delay=0", address)[0] == 200
+    assert deployed.run("app1", runs) == before, "a request ended it"
     main = f"/proc/$(systemctl show --value --property=MainPID {deployed.instance()})/cmdline"
     assert MODES[mode]["program"] in deployed.run("app1", f"tr '\\0' ' ' < {main}")
     if proxied and MODES[mode]["graceful"]:

@@ -86,12 +86,25 @@ def test_who_comes_without_is_sent_there(without_tls):
     assert f"\r\nLocation: https://{NAME}/a?b=c\r\n" in said
 
 
-def test_old_versions_are_refused(without_tls):
-    for version, spoken in (("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)):
-        address = f"{without_tls.address('proxy1')}:443"
-        asked = ["openssl", "s_client", "-connect", address, version, "-cipher", "ALL:@SECLEVEL=0"]
-        done = subprocess.run(asked, input="", text=True, capture_output=True)
-        assert ("BEGIN CERTIFICATE" in done.stdout) == spoken, (version, done)
+# Versions and ciphers of a client, and whether it is spoken to: those without forward secrecy, or with CBC, are not.
+SPOKEN = [
+    ("-tls1_1", "ALL", False),
+    ("-tls1_2", "ALL", True),
+    ("-tls1_3", "ALL", True),
+    ("-tls1_2", "ECDHE+AESGCM", True),
+    ("-tls1_2", "ECDHE+CHACHA20", True),
+    ("-tls1_2", "ALL:!ECDHE", False),
+    ("-tls1_2", "ALL:!AESGCM:!CHACHA20", False),
+]
+
+
+@pytest.mark.parametrize(("version", "ciphers", "spoken"), SPOKEN)
+def test_old_versions_and_weak_ciphers_are_refused(without_tls, version, ciphers, spoken):
+    address = f"{without_tls.address('proxy1')}:443"
+    command = ["openssl", "s_client", "-connect", address, version]
+    asked = [*command, "-cipher", f"{ciphers}:@SECLEVEL=0"]
+    done = subprocess.run(asked, input="", text=True, capture_output=True)
+    assert ("BEGIN CERTIFICATE" in done.stdout) == spoken, done
 
 
 def test_benchmark_and_probe_go_by_tls(without_tls, tmp_path):
