@@ -86,6 +86,24 @@ def test_unit_that_takes_all_memory_is_bounded_and_goes_on(deployed):
     assert deployed.get("/db?delay=0.2")[0] == 200
 
 
+def test_wrong_clocks_have_no_effect(deployed):
+    """By two hours between hosts; new connections look at certificates, and a run at what there is."""
+    hours = {"db1": 1, "proxy1": 1, "app1": -1}
+    for name, ahead in hours.items():
+        deployed.run(name, f"systemctl stop systemd-timesyncd; date --set='{ahead:+d} hour'")
+    try:
+        clocks = [int(deployed.run(name, "date +%s")) for name in ("db1", "app1")]
+        assert clocks[0] - clocks[1] > 7000, clocks
+        deployed.run("app1", f"systemctl restart {deployed.instance()}")
+        assert deployed.comes_back("/db?delay=0.2", seconds=300) is None
+        run = deployed.play("site.yml", "-e", "server=uwsgi_gevent")
+        assert (run.code, sum(run.changed.values())) == (0, 0), run.output
+    finally:
+        for name, ahead in hours.items():
+            deployed.run(name, f"date --set='{-ahead:+d} hour'; systemctl start systemd-timesyncd")
+    assert deployed.get("/db?delay=0.2")[0] == 200
+
+
 def test_host_that_reboots_serves_again(deployed):
     deployed.reboot("app1")
     assert deployed.comes_back("/db?delay=0.2", seconds=300) is None
