@@ -99,7 +99,8 @@ def test_database_password_is_exchanged_without_a_lost_request_interrupted_or_no
         sql = "SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname LIKE 'demo%'"
         shown = deployed.run("db1", f'runuser -u postgres -- psql -XAtc "{sql}"')
         assert shown.split() == [login], "the login before still works, or the new one does not"
-    assert sum(deployed.play("site.yml").changed.values()) == 0
+    run = deployed.play("site.yml")
+    assert (run.code, sum(run.changed.values())) == (0, 0), run.output
 
 
 def test_proxy_that_is_lost_in_the_middle_finds_what_it_sends_to(deployed, app_copy):
