@@ -170,7 +170,7 @@ class Lab:
     def instance(self):
         """Return what runs of the application, demo-blue or demo-green; never both, between two deploys."""
         name = "box1" if self.inventory == "single" else "app1"
-        listed = "systemctl list-units --plain --no-legend --state=active --type=service 'demo-*'"
+        listed = "systemctl list-units --plain --no-legend --state=active demo-blue.service demo-green.service"
         (line,) = self.run(name, listed).splitlines()
         return line.split()[0].removesuffix(".service")
 
