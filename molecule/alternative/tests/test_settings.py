@@ -72,10 +72,9 @@ def test_site_has_other_ports_a_name_and_limits(on: Callable[[str], Host]) -> No
         connection.putheader("Host", "demo.test")
         connection.putheader("Content-Length", "100")
         connection.endheaders()
+    # Until nginx's workers have read all three; not so often that the other limit is met.
     end = time.monotonic() + 10
-    while (
-        by_tls() != 429
-    ):  # until nginx's workers have read all three; not so often that the other limit is met
+    while by_tls() != 429:
         assert time.monotonic() < end
         time.sleep(0.5)
     for connection in held:
