@@ -3,15 +3,13 @@
 import itertools
 import os
 import resource
-import subprocess
-import sys
-from pathlib import Path
+import shutil
 
 import greenrack_modules
 import jinja2
 import pytest
+from plays import OURS, ROOT, played, written
 
-ROOT = Path(__file__).parents[2]
 COMPILE = jinja2.Environment.compile
 PLAIN = jinja2.Environment(optimized=False)  # noqa: S701
 # Says which templates are truly compiled: it is loaded before ours, and so asked by it.
@@ -28,7 +26,7 @@ class CallbackModule(CallbackBase):
 
         def counted(environment, source, *more, **named):
             with open("compiled", "a") as file:
-                file.write(f"{source}\\n")
+                file.write(f"{source}\\n" if isinstance(source, str) else "expression\\n")
             return before(environment, source, *more, **named)
 
         jinja2.Environment.compile = counted
@@ -43,6 +41,9 @@ PLAY = """
     - {name: Say it, debug: {msg: "{{ word }}, {{ path }}, {{ lookup('template', 'page.j2') }}"}}
     - {name: Say it again, debug: {msg: "{{ word }}, {{ lookup('template', 'marked.j2') }}"}}
     - {name: Say what is missing, debug: {msg: "{{ nothing | default(word) }}"}, when: word == 'AB'}
+"""
+ROLE = """
+- {name: Say it, debug: {msg: "{{ mine }}"}, when: mine != ''}
 """
 PAGE = '{% if true %}\n  a\\n{{ "b\\n" }}{{ word }}[[ word ]]\n{% endif %}\n{% include "part.j2" %}'
 FILES = {
@@ -147,35 +148,140 @@ def test_full_disk_costs_time_and_nothing_else(compiled, room):
 
 @pytest.fixture
 def play(tmp_path):
-    for name, content in FILES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(content)
+    written(tmp_path, FILES)
 
     def run(*callbacks):
         """Return what a play says, and which templates were compiled for it."""
         (tmp_path / "compiled").unlink(missing_ok=True)
-        told = {name: os.environ[name] for name in os.environ if not name.startswith("ANSIBLE_")}
-        done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", "a,b,c", "-f1", "play.yml"],
-            cwd=tmp_path,
-            env={**told, "ANSIBLE_CALLBACK_PLUGINS": ":".join(map(str, callbacks))},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout, (tmp_path / "compiled").read_text().splitlines()
+        said = played(tmp_path, *callbacks, HOME=str(tmp_path))
+        return said, (tmp_path / "compiled").read_text().splitlines()
 
     return run
 
 
 def test_run_says_the_same_and_compiles_a_template_once(play):
     said, each = play("callbacks")
-    same, once = play("callbacks", ROOT / "callback_plugins")
+    same, once = play("callbacks", OURS)
     assert same == said
     word = "{{ 'ab' | upper }}"
     assert each.count(word) > 10
     assert once.count(word) == 1
+    assert (each.count("expression"), once.count("expression")) == (3, 1)
     # With a backslash it is compiled as ever.
     path = r'{{ "C:\\new" }}'
     assert once.count(path) == each.count(path) == 3
+    # Nothing of an operator's is left to the next run.
+    assert play("callbacks", OURS)[1] == once
+
+
+def test_next_run_compiles_nothing_of_our_own(play, tmp_path):
+    shutil.copytree(OURS, tmp_path / "house/callback_plugins")
+    house = "house/callback_plugins"
+    role = {"tasks/main.yml": ROLE, "defaults/main.yml": "mine: \"{{ theirs ~ '!' }}\"\n"}
+    written(tmp_path / "house/roles/r", role)
+    tasks = PLAY.partition("  tasks:")[0] + "    theirs: '{{ word }}'\n  roles: [house/roles/r]\n"
+    (tmp_path / "play.yml").write_text(tasks)
+    said, first = play("callbacks", house)
+    same, second = play("callbacks", house)
+    assert (said.count("AB!"), same) == (3, said)
+    ours, theirs = ["{{ theirs ~ '!' }}", "{{ mine }}", "expression"], "{{ 'ab' | upper }}"
+    assert {text: first.count(text) for text in [*ours, theirs]} == dict.fromkeys(
+        [*ours, theirs], 1
+    )
+    assert {text: second.count(text) for text in [*ours, theirs]} == {
+        **dict.fromkeys(ours, 0),
+        theirs: 1,
+    }
+    (kept,) = (tmp_path / ".cache/greenrack/templates").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert b"upper" not in kept.read_bytes()
+
+
+CHANGED = """
+from jinja2 import pass_context
+
+@pass_context
+def mark(context, word="none"):
+    return f"{word}?"
+
+class FilterModule:
+    def filters(self):
+        return {"mark": mark}
+"""
+
+
+def test_filter_that_is_called_otherwise_is_seen(play, tmp_path):
+    shutil.copytree(OURS, tmp_path / "house/callback_plugins")
+    role = {"tasks/main.yml": ROLE, "defaults/main.yml": "mine: \"{{ 'AB' | mark }}\"\n"}
+    plain = CHANGED.replace("@pass_context\n", "").replace("context, ", "")
+    written(tmp_path, {"filter_plugins/mark.py": plain})
+    written(tmp_path / "house/roles/r", role)
+    (tmp_path / "play.yml").write_text(PLAY.partition("  tasks:")[0] + "  roles: [house/roles/r]\n")
+    assert play("callbacks", "house/callback_plugins")[0].count("AB?") == 3
+    written(tmp_path, {"filter_plugins/mark.py": CHANGED})
+    assert play("callbacks", "house/callback_plugins")[0].count("AB?") == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100, None], ids=["empty", "damaged", "of others"])
+def test_what_was_kept_and_cannot_be_used_is_compiled_again(compiled_once, tmp_path, content):
+    kept = compiled_once.Kept(tmp_path / "kept")
+    assert kept.load() == {}
+    kept.add({b"a": b"code"})
+    assert kept.load() == {b"a": b"code"}
+    if content is None:
+        kept.directory.chmod(0o777)
+    else:
+        kept.file.write_bytes(content)
+    assert kept.load() == {}
+
+
+def test_what_nobody_used_for_a_week_is_thrown_away(compiled_once, tmp_path):
+    kept = compiled_once.Kept(tmp_path)
+    kept.add({b"a": b"code"})
+    old, new = tmp_path / "of an old version", tmp_path / "of another"
+    for path in (old, new):
+        path.write_bytes(b"")
+    os.utime(old, (0, 0))
+    kept.load()
+    assert sorted(tmp_path.iterdir()) == sorted([kept.file, new])
+
+
+def test_too_much_is_not_kept(compiled_once, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled_once, "MOST", 10)
+    kept = compiled_once.Kept(tmp_path)
+    kept.add({b"a": b"12345"})
+    kept.add({b"b": b"12345"})
+    assert set(kept.load()) == {b"a", b"b"}
+    kept.add({b"c": b"12345"})
+    assert set(kept.load()) == {b"c"}
+
+
+def test_only_our_own_files_hold_no_secrets(compiled_once):
+    own = ["roles/nginx/vars/main.yml", "playbooks/install.yml", "inventories/topology.yml"]
+    own.append("inventories/lab/group_vars/all/00_topology.yml")
+    others = ["inventories/lab/group_vars/all/app.yml", "site.yml", "/etc/passwd"]
+    assert [compiled_once.is_own(str(ROOT / path)) for path in own] == [True] * 4
+    assert [compiled_once.is_own(str(ROOT / path)) for path in others] == [False] * 3
+    assert not compiled_once.is_own(None)
+
+
+def test_what_is_encrypted_is_not_kept_in_clear(compiled_once, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled_once, "OWN", (tmp_path,))
+    written(tmp_path, {"clear.yml": "a: 1\n", "hidden.yml": "$ANSIBLE_VAULT;1.1;AES256\n62\n"})
+    assert compiled_once.is_own(str(tmp_path / "clear.yml"))
+    assert not compiled_once.is_own(str(tmp_path / "hidden.yml"))
+
+
+@pytest.mark.parametrize("text", ["{{ a | of.some }}", "{{ a is not of.some.kind }}", "a|of.some"])
+def test_what_asks_a_collection_is_for_one_run(compiled_once, text):
+    assert compiled_once.OF_COLLECTION.search(text)
+    assert not compiled_once.OF_COLLECTION.search(
+        "{{ a | map(attribute='b.c') | list if a is b and c.d }}"
+    )
+
+
+def test_home_of_somebody_else_is_left_alone(compiled_once, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert compiled_once.home() == tmp_path
+    monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
+    assert compiled_once.home() is None

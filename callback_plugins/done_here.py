@@ -1,0 +1,163 @@
+"""Callback: what needs no host is done by Ansible's own process, and not by one that is made for it."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+from typing import Any, NoReturn
+
+from ansible._internal import _task
+from ansible.executor import task_result
+from ansible.executor.process.worker import WorkerProcess
+from ansible.executor.task_executor import TaskExecutor
+from ansible.playbook.task import Task
+from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import lookup_loader
+
+DOCUMENTATION = """
+name: done_here
+type: aggregate
+short_description: Makes no process for a task that is skipped or needs no host
+description:
+  - Ansible makes a process for each task of each host, which takes the controller 20 ms, whether there is anything to
+    do or not.
+  - With this, it makes none for a task that is skipped, and none for those that only look at variables or bring others,
+    unless they wait, or ask a lookup for more than what is in variables and files.
+  - Processes that are made end soon, and so do without a collection of garbage.
+  - With an ansible-core whose insides are others, from 2.21 on, each task has its process as ever.
+"""
+
+ACTIONS = (
+    "assert",
+    "debug",
+    "fail",
+    "include_role",
+    "include_tasks",
+    "set_fact",
+    "validate_argument_spec",
+)
+# What asks no host. Of others we can only say that they are skipped.
+NEED_NO_HOST = {f"ansible.builtin.{action}" for action in ACTIONS}
+# They start nothing and wait for nobody.
+LOOKUPS = {
+    "config",
+    "env",
+    "file",
+    "fileglob",
+    "rendered",
+    "same_options",
+    "secret",
+    "template",
+    "varnames",
+    "vars",
+}
+
+
+class ProcessNeededError(BaseException):
+    """A task is for a process of its own. Nobody who catches what goes wrong in a task shall catch this."""
+
+
+class NotSkippedError(ProcessNeededError):
+    """Its condition holds."""
+
+
+def not_skipped(templar: Any) -> NoReturn:
+    """Stand where Ansible fills in the arguments of a task, which it does when the task is not skipped."""
+    raise NotSkippedError
+
+
+class Done:
+    """Does what processes were to do."""
+
+    def __init__(self) -> None:
+        self.trying = False
+        get = lookup_loader.get
+
+        def get_harmless(name: str, *more: Any, **named: Any) -> Any:
+            if self.trying and name.removeprefix("ansible.builtin.") not in LOOKUPS:
+                raise ProcessNeededError
+            return get(name, *more, **named)
+
+        lookup_loader.get = get_harmless
+
+    def here(self, worker: WorkerProcess) -> bool:
+        """Do what a process was to do, and return whether it is done."""
+        task = worker._task
+        needs_no_host = task.action in NEED_NO_HOST
+        waits = task.until or task.retries or task.async_val or task.timeout
+        if waits or (task.loop_control and task.loop_control.pause):
+            return False
+        if not needs_no_host and (task.loop is not None or not task.when):
+            return False
+        own = copied(task)
+        if not needs_no_host:
+            own.post_validate = not_skipped
+        try:
+            self.trying = True
+            result = executed(worker, own)
+        except NotSkippedError:
+            # What it was asked is not asked again: it could be answered otherwise.
+            worker._task = copied(task)
+            worker._task.squash()
+            worker._task.when = []
+            return False
+        except ProcessNeededError:
+            return False
+        finally:
+            self.trying = False
+        fields = own.dump_attrs()
+        raw = task_result._RawTaskResult(
+            host=worker._host, task=own, return_data=result, task_fields=fields
+        )
+        worker._final_q.send_task_result(raw)
+        return True
+
+
+def copied(task: Task) -> Task:
+    """Return a copy of a task for one host; what is filled into it, the other hosts do not see."""
+    own = task.copy(exclude_parent=True, exclude_tasks=True)
+    own._parent = task._parent
+    return own
+
+
+def executed(worker: WorkerProcess, task: Task) -> dict[str, Any]:
+    """Return the result of a task, as its process would have had it."""
+    with _task.TaskContext(task):
+        return TaskExecutor(
+            worker._host,
+            task,
+            dict(worker._task_vars),
+            worker._play_context,
+            worker._loader,
+            worker._shared_loader_obj,
+            worker._final_q,
+            worker._variable_manager,
+        ).run()
+
+
+class CallbackModule(CallbackBase):
+    """See the documentation."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "done_here"
+
+    def __init__(self) -> None:
+        """Stand before the start of a process."""
+        super().__init__()
+        start, run = WorkerProcess.start, WorkerProcess.run
+
+        def run_without_collection(worker: WorkerProcess) -> None:
+            gc.disable()
+            run(worker)
+
+        WorkerProcess.run = run_without_collection  # type: ignore[method-assign]
+        if "job_vars" not in inspect.signature(TaskExecutor).parameters:
+            return
+        done = Done()
+
+        def start_unless_done(worker: WorkerProcess) -> None:
+            if not done.here(worker):
+                start(worker)
+
+        WorkerProcess.start = start_unless_done  # type: ignore[method-assign]
