@@ -68,16 +68,19 @@ MOST = 32 * 2**20  # bytes that are kept: the present ones are a tenth
 
 
 # A filter or test of a collection, whose next version could take other arguments.
-OF_COLLECTION = re.compile(r"(\||\bis)\s*(not\s+)?\w+\.\w+")
+OF_COLLECTION = re.compile(r"(\||\bis\b|\bfilter\b)\s*(not\s+)?\w+\.\w+")
 
 
 @cache
 def is_own(path: str | None) -> bool:
     """Return whether a file that a template comes from is Greenrack's, and not an operator's."""
-    if path is None or not any(Path(path).resolve().is_relative_to(own) for own in OWN):
+    if path is None or {"group_vars", "host_vars"} & {*Path(path).resolve().parts}:
         return False
-    with Path(path).open("rb") as file:
-        return file.read(14) != b"$ANSIBLE_VAULT"
+    with suppress(OSError):
+        if any(Path(path).resolve().is_relative_to(own) for own in OWN):
+            with Path(path).open("rb") as file:
+                return file.read(14) != b"$ANSIBLE_VAULT"
+    return False
 
 
 def called() -> str:

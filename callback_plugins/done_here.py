@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import inspect
-from typing import Any, NoReturn
+import threading
+from copy import copy
+from typing import Any
 
 from ansible._internal import _task
+from ansible._internal._display_utils import DeferredWarningContext
 from ansible.executor import task_result
 from ansible.executor.process.worker import WorkerProcess
 from ansible.executor.task_executor import TaskExecutor
@@ -22,7 +25,8 @@ description:
   - Ansible makes a process for each task of each host, which takes the controller 20 ms, whether there is anything to
     do or not.
   - With this, it makes none for a task that is skipped, and none for those that only look at variables or bring others,
-    unless they wait, or ask a lookup for more than what is in variables and files.
+    unless they loop, wait, or ask a lookup for more than what is in variables and files. Which lookups ask for more is
+    known by their names; filters and tests are taken to be quick.
   - Processes that are made end soon, and so do without a collection of garbage.
   - With an ansible-core whose insides are others, from 2.21 on, each task has its process as ever.
 """
@@ -57,66 +61,73 @@ class ProcessNeededError(BaseException):
     """A task is for a process of its own. Nobody who catches what goes wrong in a task shall catch this."""
 
 
-class NotSkippedError(ProcessNeededError):
-    """Its condition holds."""
-
-
-def not_skipped(templar: Any) -> NoReturn:
-    """Stand where Ansible fills in the arguments of a task, which it does when the task is not skipped."""
-    raise NotSkippedError
-
-
-class Done:
+class Attempts:
     """Does what processes were to do."""
 
     def __init__(self) -> None:
-        self.trying = False
+        self.thread: int | None = None  # that of a present attempt; callbacks have another one
         get = lookup_loader.get
 
         def get_harmless(name: str, *more: Any, **named: Any) -> Any:
-            if self.trying and name.removeprefix("ansible.builtin.") not in LOOKUPS:
+            harmless = name.removeprefix("ansible.builtin.") in LOOKUPS
+            if not harmless and self.thread == threading.get_ident():
                 raise ProcessNeededError
             return get(name, *more, **named)
 
         lookup_loader.get = get_harmless
 
-    def here(self, worker: WorkerProcess) -> bool:
-        """Do what a process was to do, and return whether it is done."""
+    def done(self, worker: WorkerProcess) -> bool:
+        """Do what a process was to do, and return whether it is done; if not, nobody has seen any of it."""
         task = worker._task
         needs_no_host = task.action in NEED_NO_HOST
-        waits = task.until or task.retries or task.async_val or task.timeout
-        if waits or (task.loop_control and task.loop_control.pause):
+        if task.loop is not None or task.until or task.retries or task.async_val or task.timeout:
+            return False  # items are told of one by one, and the others wait
+        if not needs_no_host and not task.when:
             return False
-        if not needs_no_host and (task.loop is not None or not task.when):
-            return False
-        own = copied(task)
-        if not needs_no_host:
-            own.post_validate = not_skipped
+        own, is_due = copied(task), []
+
+        def post_validate(templar: Any) -> None:
+            # Ansible fills in the arguments of a task when it is not skipped.
+            is_due.append(DeferredWarningContext.current())
+            if not needs_no_host:
+                raise ProcessNeededError
+            type(own).post_validate(own, templar)
+
+        own.post_validate = post_validate
         try:
-            self.trying = True
+            self.thread = threading.get_ident()
             result = executed(worker, own)
-        except NotSkippedError:
-            # What it was asked is not asked again: it could be answered otherwise.
-            worker._task = copied(task)
-            worker._task.squash()
-            worker._task.when = []
-            return False
         except ProcessNeededError:
+            if is_due and not (is_due[0].get_warnings() or is_due[0].get_deprecation_warnings()):
+                worker._task = asked(task, own.delegate_to)
             return False
         finally:
-            self.trying = False
+            self.thread = None
         fields = own.dump_attrs()
         raw = task_result._RawTaskResult(
             host=worker._host, task=own, return_data=result, task_fields=fields
         )
-        worker._final_q.send_task_result(raw)
+        try:
+            worker._final_q.send_task_result(raw)
+        except Exception:  # it cannot be sent; a process would say so
+            return False
         return True
 
 
 def copied(task: Task) -> Task:
-    """Return a copy of a task for one host; what is filled into it, the other hosts do not see."""
+    """Return a copy of a task for one host; what is filled into it and its block, the other hosts do not see."""
     own = task.copy(exclude_parent=True, exclude_tasks=True)
-    own._parent = task._parent
+    own._parent = copy(task._parent)
+    return own
+
+
+def asked(task: Task, delegate_to: str | None) -> Task:
+    """Return a task whose condition holds, and is not asked again: it could be answered otherwise."""
+    own = copied(task)
+    own.squash()
+    when, own.when, own.delegate_to = own.when, [], delegate_to
+    # What is told of it is as it was written.
+    own.dump_attrs = lambda: {**type(own).dump_attrs(own), "when": when}
     return own
 
 
@@ -154,10 +165,10 @@ class CallbackModule(CallbackBase):
         WorkerProcess.run = run_without_collection  # type: ignore[method-assign]
         if "job_vars" not in inspect.signature(TaskExecutor).parameters:
             return
-        done = Done()
+        attempts = Attempts()
 
         def start_unless_done(worker: WorkerProcess) -> None:
-            if not done.here(worker):
+            if not attempts.done(worker):
                 start(worker)
 
         WorkerProcess.start = start_unless_done  # type: ignore[method-assign]

@@ -262,6 +262,8 @@ def test_only_our_own_files_hold_no_secrets(compiled_once):
     others = ["inventories/lab/group_vars/all/app.yml", "site.yml", "/etc/passwd"]
     assert [compiled_once.is_own(str(ROOT / path)) for path in own] == [True] * 4
     assert [compiled_once.is_own(str(ROOT / path)) for path in others] == [False] * 3
+    others += ["playbooks/group_vars/all.yml", "roles/nobody/vars/main.yml"]
+    assert [compiled_once.is_own(str(ROOT / path)) for path in others] == [False] * 5
     assert not compiled_once.is_own(None)
 
 
@@ -272,7 +274,10 @@ def test_what_is_encrypted_is_not_kept_in_clear(compiled_once, tmp_path, monkeyp
     assert not compiled_once.is_own(str(tmp_path / "hidden.yml"))
 
 
-@pytest.mark.parametrize("text", ["{{ a | of.some }}", "{{ a is not of.some.kind }}", "a|of.some"])
+@pytest.mark.parametrize(
+    "text",
+    ["{{ a | of.some }}", "{{ a is not of.some.kind }}", "a|of.some", "{% filter of.some %}"],
+)
 def test_what_asks_a_collection_is_for_one_run(compiled_once, text):
     assert compiled_once.OF_COLLECTION.search(text)
     assert not compiled_once.OF_COLLECTION.search(
