@@ -227,7 +227,7 @@ class Lab:
     def leftovers(self):
         """Return what is left of the lab on the controller: it should be nothing."""
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-        cgroups = [line.split()[1] for line in mounts if line.split()[2] == "cgroup2"]
+        cgroups = [line.split()[1] for line in mounts if line.split()[2] in ("cgroup", "cgroup2")]
         places = [Path(root, "greenrack", self.name) for root in cgroups]
         places += [Path("/sys/class/net", f"gr-{self.name}"), self.directory]
         places += Path("/sys/class/net").glob(f"vb-{self.name}-*")

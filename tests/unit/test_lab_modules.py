@@ -98,16 +98,37 @@ def test_killing_a_cgroup_ends_what_is_below_it_too(cgroup: Any, sleeper: Any) -
     assert [process.wait() for process in processes] == [-signal.SIGKILL] * 2
 
 
+def everywhere(*names: str) -> list[Path]:
+    """Return what goes by a name in any of the machine's hierarchies of cgroups, v1 and v2."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    roots = [Path(mount[1]) for mount in mounts if mount[2] in ("cgroup", "cgroup2")]
+    return [path for root in roots if (path := root.joinpath("greenrack", *names)).exists()]
+
+
 def test_removing_a_cgroup_spares_others(cgroup: Any) -> None:
     other = lab.Cgroup(NAME, "host2")
-    (cgroup.path / "payload" / "system.slice" / "a.service").mkdir(parents=True)
+    cgroup.create()
+    for path in everywhere(NAME, "host1"):
+        (path / "payload" / "system.slice" / "a.service").mkdir(parents=True)
     other.create()
     cgroup.remove()
-    assert not cgroup.exists()
+    assert everywhere(NAME, "host1") == []
     assert other.exists()
     other.remove()
-    assert not other.path.parent.exists()
+    assert everywhere(NAME) == []
     assert lab.cgroup2_root().exists()
+
+
+def test_a_hybrid_system_has_it_twice(cgroup: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    """What systemd-nspawn makes in systemd's own hierarchy is known by name, and goes too."""
+    monkeypatch.setattr(lab, "cgroup_roots", lambda: [lab.cgroup2_root(), tmp_path])
+    twice = lab.Cgroup(NAME, "host1")
+    (tmp_path / "greenrack" / NAME / "host1" / "payload").mkdir(parents=True)
+    assert start.names_started("cgroup", NAME) == {"host1"}
+    twice.create()
+    twice.remove()
+    assert list(tmp_path.iterdir()) == []
+    assert start.names_started("cgroup", NAME) == set()
 
 
 def test_hosts_may_come_and_go_at_once(cgroup: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the lab's modules share: where cgroup v2 is, how commands are run, and how trees go away."""
+"""What the lab's modules share: where cgroups are, how commands are run, and how trees go away."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ def cgroup2_root():
     raise LabError("No cgroup v2 is mounted here, and lab hosts need one of their own each.")
 
 
+def cgroup_roots():
+    """Return where cgroups are that lab hosts are in: v2, and systemd's own v1, which a hybrid system has too."""
+    roots = [cgroup2_root()]
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+        _, mount_point, kind, options = line.split()[:4]
+        if kind == "cgroup" and "name=systemd" in options.split(","):
+            roots.append(Path(mount_point))
+    return roots
+
+
 def is_mounted(path):
     """Say whether something is mounted exactly at `path`."""
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
@@ -47,10 +57,15 @@ def is_mounted(path):
 
 
 class Cgroup:
-    """A cgroup of the lab's own: who is in it is who belongs to the host."""
+    """A cgroup of the lab's own: who is in it is who belongs to the host.
+
+    systemd-nspawn puts its host into systemd's own v1 hierarchy as well, so that has one of the same name.
+    """
 
     def __init__(self, *names):
-        self.path = cgroup2_root().joinpath("greenrack", *names)
+        self.roots = cgroup_roots()
+        self.paths = [root.joinpath("greenrack", *names) for root in self.roots]
+        self.path = self.paths[0]
 
     def populated(self):
         """Say whether any process lives in it or below it."""
@@ -65,9 +80,10 @@ class Cgroup:
 
     def create(self):
         """Make it, and its parents, which another lab may be removing."""
-        while not self.exists():
-            with suppress(FileNotFoundError):
-                self.path.mkdir(parents=True, exist_ok=True)
+        for path in self.paths:
+            while not path.exists():
+                with suppress(FileNotFoundError):
+                    path.mkdir(parents=True, exist_ok=True)
 
     def kill(self):
         """End everything in it at once, as a power failure would, and wait until it is empty."""
@@ -79,14 +95,14 @@ class Cgroup:
 
     def remove(self):
         """Remove it and what is below it, then each parent of the lab's that has become empty."""
-        if not self.exists():
-            return
-        below = [path for path in self.path.rglob("*") if path.is_dir()]
-        for path in sorted(below, key=lambda p: len(p.parts), reverse=True):
+        for root, path in zip(self.roots, self.paths, strict=True):
+            if not path.exists():
+                continue
+            below = [there for there in path.rglob("*") if there.is_dir()]
+            for there in sorted(below, key=lambda p: len(p.parts), reverse=True):
+                there.rmdir()
             path.rmdir()
-        self.path.rmdir()
-        top = cgroup2_root()
-        # Other hosts, and other labs, go or come at this moment: the kernel removes what is empty, once.
-        with suppress(OSError):
-            for parent in self.path.parents[: -len(top.parts)]:
-                parent.rmdir()
+            # Other hosts, and other labs, go or come at this moment: the kernel removes what is empty, once.
+            with suppress(OSError):
+                for parent in path.parents[: -len(root.parts)]:
+                    parent.rmdir()

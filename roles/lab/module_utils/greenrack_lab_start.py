@@ -59,10 +59,8 @@ class CgroupStarter:
     @staticmethod
     def names(lab):
         """Return the names of the lab's hosts that were started, living or dead."""
-        path = Cgroup(lab).path
-        return (
-            {child.name for child in path.iterdir() if child.is_dir()} if path.exists() else set()
-        )
+        there = [path for path in Cgroup(lab).paths if path.exists()]
+        return {child.name for path in there for child in path.iterdir() if child.is_dir()}
 
 
 class SystemdStarter:
