@@ -43,6 +43,24 @@ def told(address, port, request):
     return int(answer.split()[1]) if answer.startswith(b"HTTP/") else 0
 
 
+# Of a client that reads its answer first, and then sends its body piece by piece: what it is told, and how much
+# it could send. It runs where the application is reached from.
+LATE = """
+import socket, sys, time
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as link:
+    link.sendall(b"POST /healthz HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 200000\\r\\n\\r\\n")
+    status, sent = link.recv(65536).split()[1].decode(), 0
+    try:
+        while sent < 200000:
+            link.sendall(bytes(10000))
+            sent += 10000
+            time.sleep(0.01)
+    except OSError:
+        pass
+    print(status, sent)
+"""
+
+
 def refused(status):
     """Return whether a status is that of a refusal: 501 and 505 are what HTTP has for encodings and versions."""
     return status == 0 or 400 <= status <= 499 or status in (501, 505)

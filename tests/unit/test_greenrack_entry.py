@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +140,101 @@ def test_a_factory_is_called(tmp_path: Path) -> None:
     text = "def create():\n    return app\n"
     done = imported(tmp_path, text, GREENRACK_CALLABLE="entry:create()")
     assert done.returncode == 0, done.stderr
+
+
+class Body(io.BytesIO):
+    """A request's body whose sender may be gone."""
+
+    gone = False
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.gone:
+            raise ConnectionResetError
+        return super().read(size)
+
+
+class Answer(list[bytes]):
+    """An answer that knows how much of the body was unread when it was closed."""
+
+    body: Body
+    unread: int | None = None
+
+    def close(self) -> None:
+        self.unread = len(self.body.getvalue()) - self.body.tell()
+
+
+# Answers when it has read a little; the body it finds, it takes away, as what parses forms does.
+HASTY = """\
+def app(environ, start_response):
+    environ.pop("wsgi.input").read(10)
+    if "error" in environ:
+        raise environ["error"]
+    return environ["answer"]
+"""
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """What a server calls that reads nothing of a body by itself."""
+    (tmp_path / "hasty.py").write_text(HASTY)
+    for path in (tmp_path, FILES):
+        monkeypatch.syspath_prepend(path)
+    monkeypatch.setenv("GREENRACK_CALLABLE", "hasty:app")
+    monkeypatch.setenv("GREENRACK_DRAIN", "1")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    for name in ("hasty", "greenrack_entry"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    served = importlib.import_module("greenrack_entry").app
+    return lambda **environ: served({"CONTENT_LENGTH": "200000", **environ}, None)
+
+
+@pytest.fixture
+def body() -> Body:
+    """A body, which takes several reads."""
+    return Body(b"x" * 200_000)
+
+
+@pytest.fixture
+def answer(body: Body) -> Answer:
+    """What the application answers."""
+    answer = Answer([b"log in ", b"first"])
+    answer.body = body
+    return answer
+
+
+def test_what_is_left_of_a_body_is_read_after_the_answer(
+    serve: Any, body: Body, answer: Answer
+) -> None:
+    served = serve(**{"wsgi.input": body, "answer": answer})
+    assert b"".join(served) == b"log in first"
+    assert body.tell() == 10, "the client waits until its own body is read"
+    served.close()
+    assert answer.unread == 199_990, "the application's own close comes first"
+    assert body.read() == b""
+
+
+def test_a_body_is_read_when_the_application_fails_too(serve: Any, body: Body) -> None:
+    with pytest.raises(ZeroDivisionError):
+        serve(**{"wsgi.input": body, "error": ZeroDivisionError()})
+    assert body.read() == b""
+
+
+def test_nobody_is_told_that_the_sender_has_gone(serve: Any, body: Body, answer: Answer) -> None:
+    served = serve(**{"wsgi.input": body, "answer": answer})
+    body.gone = True
+    served.close()
+    assert answer.unread == 199_990
+
+
+def test_an_answer_need_not_be_closed(serve: Any, body: Body) -> None:
+    serve(**{"wsgi.input": body, "answer": [b"log in first"]}).close()
+    assert body.read() == b""
+
+
+@pytest.mark.parametrize("length", ["", "0"])
+def test_a_request_without_a_body_is_the_applications_alone(
+    serve: Any, body: Body, answer: Answer, length: str
+) -> None:
+    """So what a server makes of a file that is its answer stays."""
+    served = serve(**{"wsgi.input": body, "answer": answer, "CONTENT_LENGTH": length})
+    assert served is answer

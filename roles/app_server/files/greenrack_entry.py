@@ -1,11 +1,13 @@
-"""Imports the application's own entry, then writes down what this process has become.
+"""Imports the application's own entry, reads what it leaves of a request, and writes down what this process has become.
 
 Servers are told to import `greenrack_entry:app`. Nothing here comes before the application's entry
 but what starts no threads and opens no sockets, so an entry that patches is still the first to. Of an
 application whose entry does not, GREENRACK_PATCH names what is patched here: gevent, psycogreen.
+GREENRACK_DRAIN is set where the server closes a connection on which nginx is still sending.
 The gate reads the report, RUNTIME_DIRECTORY/PID.report: a claim of "async" is checked inside.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -25,6 +27,54 @@ _module, _attribute = os.environ["GREENRACK_CALLABLE"].split(":")
 app = getattr(importlib.import_module(_module), _attribute.removesuffix("()"))
 if _attribute.endswith("()"):
     app = app()
+
+
+def _drain(body):
+    """Read the rest of a request's body, for nobody."""
+    with contextlib.suppress(OSError):  # nginx has gone
+        while body.read(65536):
+            pass
+
+
+class _Answer:
+    """The application's answer; once it has been sent, the rest of the request's body is read."""
+
+    def __init__(self, answer, body):
+        self._answer, self._body = answer, body
+
+    def __iter__(self):
+        return iter(self._answer)
+
+    def close(self):
+        try:
+            if hasattr(self._answer, "close"):
+                self._answer.close()
+        finally:
+            _drain(self._body)
+
+
+def _reading_on(application):
+    """Return the application, which leaves nothing of a request's body.
+
+    Where an answer comes before the body was read, to a form whose sender has to log in first, say, nginx, still
+    sending, would be cut off, and tell its client 502 instead.
+    """
+
+    def reading_on(environ, start_response):
+        if environ.get("CONTENT_LENGTH") in (None, "", "0"):
+            return application(environ, start_response)
+        body = environ["wsgi.input"]  # the application may put its own there
+        try:
+            return _Answer(application(environ, start_response), body)
+        except Exception:
+            _drain(body)
+            raise
+
+    return reading_on
+
+
+if os.environ.get("GREENRACK_DRAIN"):
+    app = _reading_on(app)
 
 
 def _tls():
