@@ -16,9 +16,14 @@ def _ends(unit):
     }
 
 
+# Host, unit, promise, and what the routes that need it may be answered. Those that the slow API lets go again come
+# to the database all at once, with no time left to wait for a connection.
 AWAY = {
-    "the database": ("db1", POSTGRESQL, DATABASE, {"database"}, {503, 504}),
-    "the slow API": ("api1", "slow-api", UPSTREAM, {"page", "database"}, {502, 504}),
+    "the database": ("db1", POSTGRESQL, DATABASE, {"database": {503, 504}}),
+    "the slow API": (
+        *("api1", "slow-api", UPSTREAM),
+        {"page": {502, 504}, "database": {502, 503, 504}},
+    ),
 }
 HOW = ["stopped", "frozen", "cut off"]
 
@@ -36,7 +41,7 @@ def not_restarted(deployed):
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("what", AWAY)
 def test_what_is_away_is_felt_by_those_who_need_it(deployed, suffered, what, how):
-    host, unit, promise, needing, answers = AWAY[what]
+    host, unit, promise, answers = AWAY[what]
     if how == "cut off":
         strike, heal = lambda: plug(deployed, host, "down"), lambda: plug(deployed, host, "up")
     else:
@@ -44,9 +49,9 @@ def test_what_is_away_is_felt_by_those_who_need_it(deployed, suffered, what, how
         strike, heal = lambda: deployed.run(host, first), lambda: deployed.run(host, last)
     felt = suffered(f"{what} {how} for 30 s", promise, strike, heal)
     for route in felt.clients:
-        if route in needing:
+        if route in answers:
             assert felt.failed(route), f"nothing was felt of it\n{felt}"
-            assert felt.statuses(route) <= answers, felt
+            assert felt.statuses(route) <= answers[route], felt
         else:
             assert felt.failed(route) == [], felt
 
