@@ -17,6 +17,7 @@ GROUPS = [
         "test_5_live.py",
         "test_5_locked_out.py",
         "test_5_other_applications.py",
+        "test_5_requests.py",
         "test_5_single_host.py",
     ],
     ["test_scenarios.py"],

@@ -1,0 +1,142 @@
+"""What clients send, an application sees, and what it answers, they get: whatever nginx speaks to it."""
+
+import json
+import os
+import shutil
+import socket
+import time
+from hashlib import sha256
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from tests.stack import other_inventory
+from tests.stack.lab import ROOT, Lab
+
+PORT = 8082
+WAYS = [("uwsgi_gevent", "uwsgi"), ("gunicorn_sync", "uwsgi"), ("uwsgi_sync", "http")]
+
+
+@pytest.fixture(scope="module")
+def mirror(single, tmp_path_factory):
+    """A lab of the same host, with the inventory of an application that shows what it was asked."""
+    folder = tmp_path_factory.mktemp("mirror")
+    shutil.copy(Path(__file__).with_name("mirror.py"), folder)
+    shutil.copy(ROOT / "app/demo/requirements.txt", folder)
+    groups = {"app": {"box1": 11}, "proxy": {"box1": 11}}
+    variables = {
+        "app_name": "mirror",
+        "app_source": str(folder),
+        "app_module": "mirror:app",
+        "app_port": 8020,
+        "nginx_port": PORT,
+    }
+    path = other_inventory.write(tmp_path_factory.mktemp("inventory") / "mirror", groups, variables)
+    return Lab(path, single.name, single.prefix)
+
+
+@pytest.fixture(scope="module", params=WAYS, ids=lambda way: " by ".join(way))
+def site(mirror, request):
+    """The address of the site, under a server mode."""
+    mode, protocol = request.param
+    run = mirror.play("site.yml", "-e", f"server={mode}", "-e", f"protocol={protocol}")
+    assert run.code == 0, run.output
+    return f"{mirror.prefix}.11"
+
+
+@pytest.fixture
+def ask(site):
+    """Return what sends a request: its answer, and what that was read to."""
+
+    def asked(method, path, body=None, headers=None, chunked=False):
+        connection = HTTPConnection(site, PORT, timeout=60)
+        try:
+            connection.request(method, path, body, headers or {}, encode_chunked=chunked)
+            answer = connection.getresponse()
+            return answer, answer.read()
+        finally:
+            connection.close()
+
+    return asked
+
+
+def test_a_body_is_read_to_its_end(ask):
+    sent = os.urandom(5_000_000)
+    for body in (b"", sent[:1], sent[:100_000], sent):
+        answer, told = ask("POST", "/read", body)
+        assert answer.status == 200, told
+        assert json.loads(told) == {"length": len(body), "sha256": sha256(body).hexdigest()}
+
+
+def test_a_body_whose_length_nobody_said_is_read_too(ask):
+    pieces = [os.urandom(7000) for _ in range(40)]
+    answer, told = ask("POST", "/read", iter(pieces), {"Transfer-Encoding": "chunked"}, True)
+    assert answer.status == 200, told
+    body = b"".join(pieces)
+    assert json.loads(told) == {"length": len(body), "sha256": sha256(body).hexdigest()}
+
+
+def test_a_form_comes_with_its_file(ask):
+    parts = [b'name="who"\r\n\r\nme', b'name="file"; filename="a"\r\n\r\n' + bytes(2_000_000)]
+    lines = [b"--end\r\nContent-Disposition: form-data; " + part for part in parts]
+    body = b"\r\n".join([*lines, b"--end--\r\n"])
+    answer, told = ask("POST", "/form", body, {"Content-Type": "multipart/form-data; boundary=end"})
+    assert (answer.status, json.loads(told)) == (200, {"who": "me", "file": 2_000_000})
+
+
+def test_what_does_not_read_a_body_is_heard(ask):
+    statuses = [ask("POST", "/unread", bytes(size))[0].status for size in (1000, 900_000) * 5]
+    assert statuses == [302] * 10
+
+
+def test_a_path_and_its_arguments_stay_as_they_are(ask):
+    _, told = ask("GET", "/seen/a%2Fb/c%20d//e?x=1&x=%2F&y=%E2%82%AC")
+    seen = json.loads(told)
+    assert seen["path"] == "a/b/c d//e"
+    assert seen["arguments"] == {"x": ["1", "/"], "y": ["€"]}
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "url"),
+    [
+        ("/seen/a", "shop.test", "http://shop.test/seen/a"),
+        ("/seen/a", "Shop.test:8443", "http://shop.test:8443/seen/a"),
+        ("/seen/a", "[::1]:8443", "http://[::1]:8443/seen/a"),
+        # A whole URL goes before the header, which may be made up.
+        ("http://shop.test/seen/a", "evil.test:81", "http://shop.test/seen/a"),
+        ("http://shop.test:8443/seen/a", "shop.test:8443", "http://shop.test:8443/seen/a"),
+    ],
+)
+def test_the_name_is_the_one_that_was_asked_for(site, line, name, url):
+    with socket.create_connection((site, PORT), 30) as link:
+        link.sendall(f"GET {line} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: link.recv(65536), b""))
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["url"] == url
+
+
+def test_large_cookies_are_passed_on(ask):
+    for number in (1, 3):
+        answer, _ = ask("GET", f"/cookies/{number}")
+        assert answer.status == 200
+        assert len(answer.headers.get_all("Set-Cookie")) == number
+
+
+def test_an_answer_that_comes_in_pieces_comes_in_pieces(site):
+    connection = HTTPConnection(site, PORT, timeout=60)
+    connection.request("GET", "/slowly")
+    answer = connection.getresponse()
+    came = [(answer.readline(), time.monotonic()) for _ in range(3)]
+    connection.close()
+    assert [line for line, _ in came] == [b"first\n", b"second\n", b"third\n"]
+    assert came[2][1] - came[0][1] > 1
+
+
+def test_a_large_answer_is_whole_and_a_client_may_leave_in_the_middle(site, ask):
+    for _ in range(3):
+        connection = HTTPConnection(site, PORT, timeout=60)
+        connection.request("GET", "/large/40")
+        connection.getresponse().read(1000)
+        connection.close()
+    answer, body = ask("GET", "/large/40")
+    assert (answer.status, len(body)) == (200, 40_000_000)
