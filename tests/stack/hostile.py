@@ -43,21 +43,20 @@ def told(address, port, request):
     return int(answer.split()[1]) if answer.startswith(b"HTTP/") else 0
 
 
-# Of a client that reads its answer first, and then sends its body piece by piece: what it is told, and how much
-# it could send. It runs where the application is reached from.
-LATE = """
-import socket, sys, time
-with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as link:
-    link.sendall(b"POST /healthz HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 200000\\r\\n\\r\\n")
-    status, sent = link.recv(65536).split()[1].decode(), 0
+# Of a client that waits with half of its body: whether it was answered before the rest, and with what after it. It runs
+# where the application is reached from.
+HALF = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 30) as link:
+    link.sendall(b"POST /healthz HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 100000\\r\\n\\r\\n" + bytes(50000))
+    link.settimeout(1)
     try:
-        while sent < 200000:
-            link.sendall(bytes(10000))
-            sent += 10000
-            time.sleep(0.01)
-    except OSError:
-        pass
-    print(status, sent)
+        early = bool(link.recv(1, socket.MSG_PEEK))
+    except TimeoutError:
+        early = False
+    link.settimeout(30)
+    link.sendall(bytes(50000))
+    print(early, link.recv(65536).split()[1].decode())
 """
 
 

@@ -27,6 +27,12 @@ def unread():
     return redirect("/healthz")
 
 
+@app.post("/unread/streamed")
+def streamed():
+    """Answer in pieces, whatever the client sends, and do not say how many."""
+    return Response(piece for piece in ("no ", "matter", "\n"))
+
+
 @app.post("/form")
 def form():
     """Return what a form said, and the length of its file."""
@@ -50,7 +56,7 @@ def cookies(number):
 
 @app.get("/slowly")
 def slowly():
-    """Return three lines, a second after each other, and do not wait for the last."""
+    """Return three lines, a second after each other."""
 
     def lines():
         for line in ("first\n", "second\n", "third\n"):

@@ -15,7 +15,7 @@ from render import BINDS, ROLES, evaluate, modes, of_bind, of_mode, of_role, ren
 
 KEYS = {
     *("program", "concurrency", "speaks", "over_tcp", "entry", "needs", "template", "command"),
-    *("graceful", "drains", "fill", "sizes"),
+    *("graceful", "fill", "sizes"),
 }
 SERVER_TEMPLATES = {name for row in modes().values() if (name := row.get("template"))}
 TEMPLATES = sorted(
@@ -45,9 +45,8 @@ def faults(row: dict[str, Any]) -> list[str]:
         found.append(f"concurrency {row['concurrency']}")
     elif (row["concurrency"] == "greenlets") != (row["entry"] != "plain"):
         found.append(f"{row['concurrency']} with an entry that is {row['entry']}")
-    for key in ("graceful", "drains"):
-        if not isinstance(row[key], bool):
-            found.append(f"{key} {row[key]}")
+    if not isinstance(row["graceful"], bool):
+        found.append(f"graceful {row['graceful']}")
     if not 0 <= row["fill"] < 1:
         found.append(f"fill {row['fill']}")
     for profile in PROFILES:
@@ -106,7 +105,6 @@ def test_a_row_that_lacks_a_key_is_found(key: str) -> None:
         ("concurrency", "forks", "concurrency forks"),
         ("concurrency", "threads", "threads with an entry that is patched"),
         ("graceful", "yes", "graceful yes"),
-        ("drains", 1, "drains 1"),
         ("fill", 1, "fill 1"),
         ("sizes", {"default": ONE}, "size tutorial {}"),
         ("sizes", {"default": NONE, "tutorial": ONE}, f"size default {NONE}"),

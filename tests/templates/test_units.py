@@ -97,12 +97,6 @@ def test_a_stop_has_time_for_running_requests(mode: str, timeout: float) -> None
     assert timeout < graceful < int(service["TimeoutStopSec"])
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_without_nginx_nobody_reads_what_the_application_does_not(mode: str) -> None:
-    unit = render("app_server", "app.service.j2", **{**of_mode(mode), "proxy": False})
-    assert environment(unit)["GREENRACK_DRAIN"] == ""
-
-
 @pytest.mark.parametrize("profile", ["default", "tutorial"])
 @pytest.mark.parametrize("mode", MODES)
 def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
@@ -114,7 +108,6 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
         "GREENRACK_RELEASE": "0123456789ab",
         "GREENRACK_BEFORE": "",
         "GREENRACK_PATCH": "",
-        "GREENRACK_DRAIN": "1" if MODES[mode].program in ("gunicorn", "uwsgi") else "",
         # The release first: whatever it calls a module of its own is what it gets.
         "PYTHONPATH": f"{own}:/usr/local/lib/greenrack",
         "GREENRACK_CALLABLE": MODES[mode].entry,

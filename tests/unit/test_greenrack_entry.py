@@ -142,99 +142,85 @@ def test_a_factory_is_called(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-class Body(io.BytesIO):
-    """A request's body whose sender may be gone."""
-
-    gone = False
-
-    def read(self, size: int | None = -1) -> bytes:
-        if self.gone:
-            raise ConnectionResetError
-        return super().read(size)
-
-
-class Answer(list[bytes]):
-    """An answer that knows how much of the body was unread when it was closed."""
-
-    body: Body
-    unread: int | None = None
-
-    def close(self) -> None:
-        self.unread = len(self.body.getvalue()) - self.body.tell()
-
-
-# Answers when it has read a little; the body it finds, it takes away, as what parses forms does.
+# Answers before it has read anything; and, asked otherwise, while it reads.
 HASTY = """\
 def app(environ, start_response):
-    environ.pop("wsgi.input").read(10)
-    if "error" in environ:
-        raise environ["error"]
-    return environ["answer"]
-"""
-
-
-@pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """What a server calls that reads nothing of a body by itself."""
-    (tmp_path / "hasty.py").write_text(HASTY)
-    for path in (tmp_path, FILES):
-        monkeypatch.syspath_prepend(path)
-    monkeypatch.setenv("GREENRACK_CALLABLE", "hasty:app")
-    monkeypatch.setenv("GREENRACK_DRAIN", "1")
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    for name in ("hasty", "greenrack_entry"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    served = importlib.import_module("greenrack_entry").app
-    return lambda **environ: served({"CONTENT_LENGTH": "200000", **environ}, None)
-
-
-@pytest.fixture
-def body() -> Body:
-    """A body, which takes several reads."""
-    return Body(b"x" * 200_000)
-
-
-@pytest.fixture
-def answer(body: Body) -> Answer:
-    """What the application answers."""
-    answer = Answer([b"log in ", b"first"])
-    answer.body = body
+    asked.append(environ)
     return answer
 
-
-def test_what_is_left_of_a_body_is_read_after_the_answer(
-    serve: Any, body: Body, answer: Answer
-) -> None:
-    served = serve(**{"wsgi.input": body, "answer": answer})
-    assert b"".join(served) == b"log in first"
-    assert body.tell() == 10, "the client waits until its own body is read"
-    served.close()
-    assert answer.unread == 199_990, "the application's own close comes first"
-    assert body.read() == b""
+asked, answer = [], [b"log in first"]
+"""
+FLASK = "from flask import Flask, request\napp = Flask(__name__)\n"
 
 
-def test_a_body_is_read_when_the_application_fails_too(serve: Any, body: Body) -> None:
-    with pytest.raises(ZeroDivisionError):
-        serve(**{"wsgi.input": body, "error": ZeroDivisionError()})
-    assert body.read() == b""
+class Sent(io.BytesIO):
+    """A body as a server hands it over: it comes in pieces, and may end too early."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(size or 0, 50_000))
 
 
-def test_nobody_is_told_that_the_sender_has_gone(serve: Any, body: Body, answer: Answer) -> None:
-    served = serve(**{"wsgi.input": body, "answer": answer})
-    body.gone = True
-    served.close()
-    assert answer.unread == 199_990
+@pytest.fixture
+def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return what imports an entry behind nginx, or without it: the entry, and what servers are given."""
+
+    def imported(text: str, proxy: str = "true") -> tuple[Any, Any]:
+        (tmp_path / "entry.py").write_text(text)
+        monkeypatch.setenv("GREENRACK_CALLABLE", "entry:app")
+        monkeypatch.setenv("GREENRACK_SWITCHES", f"profile=default,proxy={proxy},socket=tcp")
+        monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+        for path in (tmp_path, FILES):
+            monkeypatch.syspath_prepend(path)
+        for name in ("entry", "greenrack_entry"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        served = importlib.import_module("greenrack_entry").app
+        return importlib.import_module("entry"), served
+
+    return imported
 
 
-def test_an_answer_need_not_be_closed(serve: Any, body: Body) -> None:
-    serve(**{"wsgi.input": body, "answer": [b"log in first"]}).close()
-    assert body.read() == b""
+@pytest.mark.parametrize("size", [1, 10_000, 2**19, 2**19 + 1, 3_000_000])
+def test_behind_nginx_an_application_is_asked_when_the_body_is_there(entry: Any, size: int) -> None:
+    sent = Sent(os.urandom(size))
+    module, served = entry(HASTY)
+    environ = {"CONTENT_LENGTH": str(size), "wsgi.input": sent}
+    assert served(environ, None) is module.answer, "what a server makes of a file would be lost"
+    assert sent.tell() == size
+    assert module.asked == [environ]
+    assert environ["wsgi.input"].read() == sent.getvalue()
 
 
-@pytest.mark.parametrize("length", ["", "0"])
-def test_a_request_without_a_body_is_the_applications_alone(
-    serve: Any, body: Body, answer: Answer, length: str
-) -> None:
-    """So what a server makes of a file that is its answer stays."""
-    served = serve(**{"wsgi.input": body, "answer": answer, "CONTENT_LENGTH": length})
-    assert served is answer
+def test_of_a_body_that_ends_too_early_there_is_what_came(entry: Any) -> None:
+    module, served = entry(HASTY)
+    served({"CONTENT_LENGTH": "20", "wsgi.input": Sent(b"ten of them")}, None)
+    assert module.asked[0]["wsgi.input"].read() == b"ten of them"
+
+
+def test_what_follows_a_body_is_left(entry: Any) -> None:
+    sent = Sent(b"a body, and more")
+    served = entry(HASTY)[1]
+    served({"CONTENT_LENGTH": "6", "wsgi.input": sent}, None)
+    assert sent.read() == b", and more"
+
+
+@pytest.mark.parametrize("length", [{}, {"CONTENT_LENGTH": ""}, {"CONTENT_LENGTH": "0"}])
+def test_where_there_is_no_body_nothing_is_read(entry: Any, length: dict[str, str]) -> None:
+    module, served = entry(HASTY)
+    served({**length, "wsgi.input": None}, None)
+    assert module.asked == [{**length, "wsgi.input": None}]
+
+
+def test_flask_is_served_as_what_it_is(entry: Any) -> None:
+    """`flask run` takes nothing else."""
+    text = FLASK + "app.add_url_rule('/', 'read', lambda: request.get_data(), methods=['POST'])\n"
+    module, served = entry(text)
+    assert served is module.app
+    data = os.urandom(2**20)
+    assert served.test_client().post("/", data=data).data == data
+
+
+@pytest.mark.parametrize("text", [HASTY, FLASK])
+def test_without_nginx_an_application_is_served_as_it_is(entry: Any, text: str) -> None:
+    module, served = entry(text, proxy="false")
+    assert served is module.app
+    assert text != FLASK or served.wsgi_app.__name__ == "wsgi_app"

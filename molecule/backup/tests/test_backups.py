@@ -15,7 +15,8 @@ testinfra_hosts = ["api1"]
 @pytest.fixture(scope="module")
 def taken(host: Host) -> Host:
     """The repository's host, after the first backup, which the role only begins."""
-    waits = "while systemctl is-active --quiet database-backup@full.service; do sleep 0.2; done"
+    state = "systemctl show --value --property=ActiveState database-backup@full.service"
+    waits = f"while [ $({state}) = activating ]; do sleep 0.2; done"
     host.check_output(f"timeout 120 sh -c '{waits}'")
     return host
 
@@ -35,7 +36,8 @@ def test_first_one_is_taken_at_once(taken: Host) -> None:
         taken.check_output("runuser -u postgres -- pgbackrest --output=json info")
     )
     assert stanza["status"]["message"] == "ok", stanza
-    assert [(one["type"], one["error"]) for one in stanza["backup"]] == [("full", False)]
+    first = stanza["backup"][0]
+    assert (first["type"], first["error"]) == ("full", False)
 
 
 def test_count_once_they_were_restored(taken: Host, on: Callable[[str], Host]) -> None:
@@ -44,7 +46,8 @@ def test_count_once_they_were_restored(taken: Host, on: Callable[[str], Host]) -
         "CREATE TABLE IF NOT EXISTS kept (n int); TRUNCATE kept; INSERT INTO kept VALUES (1), (2)"
     )
     on("db1").check_output("runuser -u postgres -- psql -Xd demo -c %s", made)
-    taken.check_output("systemctl start database-backup@diff.service database-backup-check.service")
+    for unit in ("database-backup@diff", "database-backup-check"):
+        taken.check_output(f"systemctl start {unit}.service")
     assert json.loads(taken.file(f"{HOME}/last_ok.json").content)["rows"]["demo.public.kept"] == 2
 
 

@@ -1,15 +1,14 @@
-"""Imports the application's own entry, reads what it leaves of a request, and writes down what this process has become.
+"""Imports the application's own entry, gives it whole requests, and writes down what this process has become.
 
 Servers are told to import `greenrack_entry:app`. Nothing here comes before the application's entry
 but what starts no threads and opens no sockets, so an entry that patches is still the first to. Of an
 application whose entry does not, GREENRACK_PATCH names what is patched here: gevent, psycogreen.
-GREENRACK_DRAIN is set where the server closes a connection on which nginx is still sending.
 The gate reads the report, RUNTIME_DIRECTORY/PID.report: a claim of "async" is checked inside.
 """
 
-import contextlib
 import importlib
 import importlib.util
+import io
 import os
 import sys
 
@@ -28,53 +27,44 @@ app = getattr(importlib.import_module(_module), _attribute.removesuffix("()"))
 if _attribute.endswith("()"):
     app = app()
 
-
-def _drain(body):
-    """Read the rest of a request's body, for nobody."""
-    with contextlib.suppress(OSError):  # nginx has gone
-        while body.read(65536):
-            pass
+_IN_MEMORY = 2**19  # bytes of a body; a larger one goes to a file
 
 
-class _Answer:
-    """The application's answer; once it has been sent, the rest of the request's body is read."""
+def _read(source, length):
+    """Return a request's body, read to its end."""
+    import tempfile  # not before the application's entry has patched what this needs
 
-    def __init__(self, answer, body):
-        self._answer, self._body = answer, body
-
-    def __iter__(self):
-        return iter(self._answer)
-
-    def close(self):
-        try:
-            if hasattr(self._answer, "close"):
-                self._answer.close()
-        finally:
-            _drain(self._body)
+    # Whoever lets go of the request closes it.
+    body = io.BytesIO() if length <= _IN_MEMORY else tempfile.TemporaryFile()  # noqa: SIM115
+    while length > 0 and (piece := source.read(min(length, 65536))):
+        body.write(piece)
+        length -= len(piece)
+    body.seek(0)
+    return body
 
 
-def _reading_on(application):
-    """Return the application, which leaves nothing of a request's body.
+def _whole(application):
+    """Return the application, asked once the body of its request is there.
 
-    Where an answer comes before the body was read, to a form whose sender has to log in first, say, nginx, still
-    sending, would be cut off, and tell its client 502 instead.
+    nginx has all of it, and sends it while it waits for the answer. One that comes before, to a form whose sender has
+    to log in first, say, is lost where the server then closes the connection: nginx cannot send on, and tells 502.
     """
 
-    def reading_on(environ, start_response):
-        if environ.get("CONTENT_LENGTH") in (None, "", "0"):
-            return application(environ, start_response)
-        body = environ["wsgi.input"]  # the application may put its own there
-        try:
-            return _Answer(application(environ, start_response), body)
-        except Exception:
-            _drain(body)
-            raise
+    def whole(environ, start_response):
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length > 0:
+            environ["wsgi.input"] = _read(environ["wsgi.input"], length)
+        return application(environ, start_response)
 
-    return reading_on
+    return whole
 
 
-if os.environ.get("GREENRACK_DRAIN"):
-    app = _reading_on(app)
+if "proxy=true" in os.environ.get("GREENRACK_SWITCHES", "").split(","):
+    _flask = sys.modules.get("flask")
+    if hasattr(_flask, "Flask") and isinstance(app, _flask.Flask):  # `flask run` takes nothing else
+        app.wsgi_app = _whole(app.wsgi_app)
+    else:
+        app = _whole(app)
 
 
 def _tls():
