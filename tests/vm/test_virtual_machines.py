@@ -86,8 +86,12 @@ def test_unit_that_takes_all_memory_is_bounded_and_goes_on(deployed):
     assert deployed.get("/db?delay=0.2")[0] == 200
 
 
-def test_wrong_clocks_have_no_effect(deployed):
-    """By two hours between hosts; new connections look at certificates, and a run at what there is."""
+def test_wrong_clocks_lose_nothing(deployed):
+    """By two hours between hosts; new connections look at certificates, and a run at what there is.
+
+    What began by a clock that is behind seems to be older than its files, so a run may start it anew; that is a change
+    like others, in which no request may be lost.
+    """
     hours = {"db1": 1, "proxy1": 1, "app1": -1}
     for name, ahead in hours.items():
         deployed.run(name, f"systemctl stop systemd-timesyncd; date --set='{ahead:+d} hour'")
@@ -97,11 +101,16 @@ def test_wrong_clocks_have_no_effect(deployed):
         deployed.run("app1", f"systemctl restart {deployed.instance()}")
         assert deployed.comes_back("/db?delay=0.2", seconds=300) is None
         run = deployed.play("site.yml", "-e", "server=uwsgi_gevent")
-        assert (run.code, sum(run.changed.values())) == (0, 0), run.output
+        assert run.code == 0, run.output
+        assert {host for host, changed in run.changed.items() if changed} <= {"app1", "proxy1"}
     finally:
         for name, ahead in hours.items():
             deployed.run(name, f"date --set='{-ahead:+d} hour'; systemctl start systemd-timesyncd")
     assert deployed.get("/db?delay=0.2")[0] == 200
+    for _ in range(2):
+        run = deployed.play("site.yml", "-e", "server=uwsgi_gevent")
+        assert run.code == 0, run.output
+    assert sum(run.changed.values()) == 0, run.output
 
 
 def test_host_that_reboots_serves_again(deployed):
@@ -125,9 +134,10 @@ def test_acknowledged_rows_are_there_after_a_power_failure_unless_nothing_was_sy
     else:  # that the test can see rows go: some do here, or the whole cluster
         ready = "until runuser -u postgres -- pg_isready -q || systemctl is-failed -q postgresql@15-main"
         deployed.run("db1", f"timeout 300 sh -c '{ready}; do sleep 1; done'")
-        if deployed.host("db1").run("runuser -u postgres -- pg_isready").rc == 0:
+        read = deployed.host("db1").run("runuser -u postgres -- psql -c 'TABLE visits' demo")
+        if read.rc == 0:
             kept, there = rows(deployed)
             assert kept - there
         else:
-            said = deployed.run("db1", "tail -50 /var/log/postgresql/postgresql-15-main.log")
-            assert re.search("PANIC|invalid|corrupt|could not", said), said
+            log = deployed.run("db1", "tail -50 /var/log/postgresql/postgresql-15-main.log")
+            assert re.search("PANIC|invalid|corrupt|could not read", log + read.stderr), log
