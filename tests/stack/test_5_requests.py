@@ -106,6 +106,7 @@ def test_a_path_and_its_arguments_stay_as_they_are(ask):
         ("/seen/a", "shop.test", "http://shop.test/seen/a"),
         ("/seen/a", "Shop.test:8443", "http://shop.test:8443/seen/a"),
         ("/seen/a", "[::1]:8443", "http://[::1]:8443/seen/a"),
+        ("/seen/a", "shop.test.:8443", "http://shop.test:8443/seen/a"),
         # A whole URL goes before the header, which may be made up.
         ("http://shop.test/seen/a", "evil.test:81", "http://shop.test/seen/a"),
         ("http://shop.test:8443/seen/a", "shop.test:8443", "http://shop.test:8443/seen/a"),

@@ -142,13 +142,18 @@ def test_a_factory_is_called(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-# Answers before it has read anything; and, asked otherwise, while it reads.
+# Looks what is there when it is asked, and answers.
 HASTY = """\
 def app(environ, start_response):
-    asked.append(environ)
+    body = environ["wsgi.input"]
+    asked.append((type(body).__name__, body and body.read()))
     return answer
 
-asked, answer = [], [b"log in first"]
+class Answer(list):
+    def close(self):
+        asked.append("closed")
+
+asked, answer = [], Answer([b"log in ", b"first"])
 """
 FLASK = "from flask import Flask, request\napp = Flask(__name__)\n"
 
@@ -179,21 +184,43 @@ def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
     return imported
 
 
-@pytest.mark.parametrize("size", [1, 10_000, 2**19, 2**19 + 1, 3_000_000])
-def test_behind_nginx_an_application_is_asked_when_the_body_is_there(entry: Any, size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "kept"),
+    [
+        (1, "BytesIO"),
+        (2**16, "BytesIO"),
+        (2**16 + 1, "BufferedRandom"),
+        (3_000_000, "BufferedRandom"),
+    ],
+)
+def test_behind_nginx_an_application_is_asked_when_the_body_is_there(
+    entry: Any, size: int, kept: str
+) -> None:
     sent = Sent(os.urandom(size))
     module, served = entry(HASTY)
     environ = {"CONTENT_LENGTH": str(size), "wsgi.input": sent}
-    assert served(environ, None) is module.answer, "what a server makes of a file would be lost"
+    answer = served(environ, None)
     assert sent.tell() == size
-    assert module.asked == [environ]
-    assert environ["wsgi.input"].read() == sent.getvalue()
+    assert module.asked == [(kept, sent.getvalue())]
+    assert b"".join(answer) == b"log in first"
+    answer.close()
+    assert module.asked[1:] == ["closed"]
+    assert environ["wsgi.input"].closed is (kept == "BufferedRandom"), "a file stays open"
 
 
-def test_of_a_body_that_ends_too_early_there_is_what_came(entry: Any) -> None:
+def test_a_file_that_is_the_answer_is_handed_over_as_it_is(entry: Any) -> None:
+    """To uWSGI, which knows it by itself."""
     module, served = entry(HASTY)
-    served({"CONTENT_LENGTH": "20", "wsgi.input": Sent(b"ten of them")}, None)
-    assert module.asked[0]["wsgi.input"].read() == b"ten of them"
+    module.answer = io.BytesIO(b"a file")
+    environ = {"CONTENT_LENGTH": "100000", "wsgi.input": Sent(bytes(100_000))}
+    assert served(environ, None) is module.answer
+
+
+def test_a_body_that_ends_too_early_is_no_request(entry: Any) -> None:
+    module, served = entry(HASTY)
+    with pytest.raises(ConnectionResetError, match="ended too early"):
+        served({"CONTENT_LENGTH": "20", "wsgi.input": Sent(b"ten of them")}, None)
+    assert module.asked == []
 
 
 def test_what_follows_a_body_is_left(entry: Any) -> None:
@@ -206,8 +233,8 @@ def test_what_follows_a_body_is_left(entry: Any) -> None:
 @pytest.mark.parametrize("length", [{}, {"CONTENT_LENGTH": ""}, {"CONTENT_LENGTH": "0"}])
 def test_where_there_is_no_body_nothing_is_read(entry: Any, length: dict[str, str]) -> None:
     module, served = entry(HASTY)
-    served({**length, "wsgi.input": None}, None)
-    assert module.asked == [{**length, "wsgi.input": None}]
+    assert served({**length, "wsgi.input": None}, None) is module.answer
+    assert module.asked == [("NoneType", None)]
 
 
 def test_flask_is_served_as_what_it_is(entry: Any) -> None:
@@ -215,6 +242,7 @@ def test_flask_is_served_as_what_it_is(entry: Any) -> None:
     text = FLASK + "app.add_url_rule('/', 'read', lambda: request.get_data(), methods=['POST'])\n"
     module, served = entry(text)
     assert served is module.app
+    assert served.wsgi_app.__name__ == "whole"
     data = os.urandom(2**20)
     assert served.test_client().post("/", data=data).data == data
 

@@ -6,6 +6,7 @@ application whose entry does not, GREENRACK_PATCH names what is patched here: ge
 The gate reads the report, RUNTIME_DIRECTORY/PID.report: a claim of "async" is checked inside.
 """
 
+import errno
 import importlib
 import importlib.util
 import io
@@ -27,34 +28,56 @@ app = getattr(importlib.import_module(_module), _attribute.removesuffix("()"))
 if _attribute.endswith("()"):
     app = app()
 
-_IN_MEMORY = 2**19  # bytes of a body; a larger one goes to a file
+_IN_MEMORY = 2**16  # bytes of a body; a larger one goes to a file
 
 
 def _read(source, length):
-    """Return a request's body, read to its end."""
+    """Return a request's body, read to its end; ConnectionResetError if that comes too early."""
     import tempfile  # not before the application's entry has patched what this needs
 
-    # Whoever lets go of the request closes it.
-    body = io.BytesIO() if length <= _IN_MEMORY else tempfile.TemporaryFile()  # noqa: SIM115
+    # In /var/tmp, for /tmp may be memory.
+    body = io.BytesIO() if length <= _IN_MEMORY else tempfile.TemporaryFile(dir="/var/tmp")  # noqa: SIM115
     while length > 0 and (piece := source.read(min(length, 65536))):
         body.write(piece)
         length -= len(piece)
+    if length:
+        raise ConnectionResetError(errno.ECONNRESET, "the request's body ended too early")
     body.seek(0)
     return body
+
+
+class _Answer:
+    """An answer with whose end the body of its request is closed, which applications may keep for long, in circles."""
+
+    def __init__(self, answer, body):
+        self._answer, self._body = answer, body
+
+    def __iter__(self):
+        return iter(self._answer)
+
+    def close(self):
+        try:
+            if hasattr(self._answer, "close"):
+                self._answer.close()
+        finally:
+            self._body.close()
 
 
 def _whole(application):
     """Return the application, asked once the body of its request is there.
 
-    nginx has all of it, and sends it while it waits for the answer. One that comes before, to a form whose sender has
-    to log in first, say, is lost where the server then closes the connection: nginx cannot send on, and tells 502.
+    nginx has all of it, and sends it while it waits for the answer. An answer that comes before all was sent, to a form
+    whose sender has to log in first, say, is lost where the server then closes the connection: nginx tells 502.
     """
 
     def whole(environ, start_response):
         length = int(environ.get("CONTENT_LENGTH") or 0)
-        if length > 0:
-            environ["wsgi.input"] = _read(environ["wsgi.input"], length)
-        return application(environ, start_response)
+        if length <= 0:
+            return application(environ, start_response)
+        body = environ["wsgi.input"] = _read(environ["wsgi.input"], length)
+        answer = application(environ, start_response)
+        # uWSGI knows a file that is the answer by itself, and that has `read`.
+        return answer if length <= _IN_MEMORY or hasattr(answer, "read") else _Answer(answer, body)
 
     return whole
 
