@@ -34,3 +34,8 @@ def played(directory, *callbacks, code=0, **environment):
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
+
+
+def in_order(said):
+    """Return what was said of each task, whichever host was heard of first."""
+    return [sorted(part.splitlines()) for part in said.split("\nTASK ")]

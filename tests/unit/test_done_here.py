@@ -5,7 +5,7 @@ import re
 
 import pytest
 from ansible.executor.task_executor import TaskExecutor
-from plays import OURS, played, written
+from plays import OURS, in_order, played, written
 
 # Says which tasks had a process: it is loaded before ours, and so asked by it.
 COUNTS = """
@@ -105,11 +105,6 @@ ALONE = pytest.mark.skipif(
     "job_vars" not in inspect.signature(TaskExecutor).parameters,
     reason="this ansible-core has a process for each task",
 )
-
-
-def in_order(said):
-    """Return what was said of each task, whichever host was heard of first."""
-    return [sorted(part.splitlines()) for part in said.split("\nTASK ")]
 
 
 @ALONE
