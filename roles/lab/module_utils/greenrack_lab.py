@@ -31,10 +31,15 @@ def wait_until(condition, seconds):
     return True
 
 
+def _mounts():
+    """Return what is mounted: for each, its mount point, kind and options."""
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    return [line.split()[1:4] for line in lines]
+
+
 def cgroup2_root():
     """Return the mount point of cgroup v2: on hybrid systems that is not /sys/fs/cgroup."""
-    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
-        _, mount_point, kind = line.split()[:3]
+    for mount_point, kind, _ in _mounts():
         if kind == "cgroup2":
             return Path(mount_point)
     raise LabError("No cgroup v2 is mounted here, and lab hosts need one of their own each.")
@@ -42,18 +47,16 @@ def cgroup2_root():
 
 def cgroup_roots():
     """Return where cgroups are that lab hosts are in: v2, and systemd's own v1, which a hybrid system has too."""
-    roots = [cgroup2_root()]
-    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
-        _, mount_point, kind, options = line.split()[:4]
-        if kind == "cgroup" and "name=systemd" in options.split(","):
-            roots.append(Path(mount_point))
-    return roots
+    return [cgroup2_root()] + [
+        Path(mount_point)
+        for mount_point, kind, options in _mounts()
+        if kind == "cgroup" and "name=systemd" in options.split(",")
+    ]
 
 
 def is_mounted(path):
     """Say whether something is mounted exactly at `path`."""
-    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    return any(line.split()[1] == str(path) for line in mounts)
+    return any(mount_point == str(path) for mount_point, _, _ in _mounts())
 
 
 class Cgroup:
