@@ -25,9 +25,11 @@ from test_units import environment
 ask = greenrack_modules.load("greenrack_ask").ask
 USER = pwd.getpwuid(os.geteuid()).pw_name
 
-# Answers its path; when asked to wait, it says in a file that it has begun.
+# Answers its path; when asked to wait, it says in a file that it has begun. What it counts, another process does.
 APPLICATION = """\
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from flask import Flask, request
 
@@ -38,6 +40,9 @@ def answer(path):
     if path == "wait":
         Path(__file__).with_name("begun").touch()
         time.sleep(float(request.args["delay"]))
+    if path == "count":
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            return str(pool.submit(len, "four").result(timeout=15))
     return "the application says: " + path
 """
 PATCH = """\

@@ -221,6 +221,21 @@ def test_what_drops_requests_ends_at_once(mode: str, bind: str, folder: Path) ->
 
 @pytest.mark.parametrize("kind", ["unix"])
 @pytest.mark.parametrize("mode", MODES)
+def test_a_process_that_the_application_starts_is_no_server(
+    mode: str, bind: str, folder: Path
+) -> None:
+    """Python begins one with what began its parent."""
+    spoken = MODES[mode].speaks[0]
+    with serving(mode, spoken, bind, folder) as process:
+        before, socket_ = group_of(process).keys(), (folder / "app.sock").stat().st_ino
+        status, answer = ask(bind, spoken, "/count", 20)
+        assert (status, answer.endswith("4")) == (200, True)
+        assert (folder / "app.sock").stat().st_ino == socket_
+        assert group_of(process).keys() >= before
+
+
+@pytest.mark.parametrize("kind", ["unix"])
+@pytest.mark.parametrize("mode", MODES)
 def test_its_unix_socket_is_for_its_group_and_nobody_else(
     mode: str, bind: str, folder: Path
 ) -> None:
