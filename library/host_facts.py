@@ -63,6 +63,7 @@ ansible_facts:
     listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
     believed: {description: "The SHA-256 of each certificate in that file, as it is written there", type: list}
     exposed: {description: "Those that are listened on not only for the host itself", type: list}
+    ipv6: {description: Whether its kernel knows IPv6, type: bool}
     exposed_udp: {description: "UDP ports the same, but for DHCP's", type: list}
     sudo: {description: Whether there is sudo, type: bool}
     sshd: {description: "What sshd makes of its configuration, line by line, such as x11forwarding no", type: list}
@@ -268,6 +269,7 @@ def main():
         "listeners": listeners(),
         "exposed": sorted({port for _, port, exposed in sockets(*LISTENING) if exposed}),
         "exposed_udp": exposed_udp(),
+        "ipv6": Path("/proc/net/if_inet6").exists(),
         "sshd": sshd(),
         "sudo": shutil.which("sudo") is not None,
         "addresses": addresses(),

@@ -82,10 +82,14 @@ def test_first_firewall_closes_nothing_unasked(deployed):
     assert run.code == 0, run.output
 
 
-def test_ipv6_is_shut_as_ipv4_is(deployed):
-    for name, number in (("app1", 21), ("load1", 51)):
+def test_ipv6_is_open_and_shut_as_ipv4_is(deployed):
+    for name, number in (("proxy1", 11), ("app1", 21), ("load1", 51)):
         deployed.run(name, "sysctl -w net.ipv6.conf.host0.disable_ipv6=0")
         deployed.run(name, f"ip -6 address add fd00::{number}/64 dev host0 nodad")
+    asked = (
+        'import urllib.request; print(urllib.request.urlopen("http://[fd00::11]/healthz").status)'
+    )
+    assert deployed.run("load1", f"python3 -c '{asked}'") == "200"
     assert knock(deployed, "app1", "fd00::21", 22) == "open"
     assert knock(deployed, "load1", "fd00::21", 22) == "shut"
 

@@ -122,6 +122,18 @@ def test_where_no_name_is_asked_for_it_is_the_address(site):
     assert _asked(site, "GET /seen/a HTTP/1.0\r\n\r\n")["url"] == f"http://{site}/seen/a"
 
 
+def test_an_address_of_ipv6_is_written_as_one(site, single):
+    asked = [
+        "python3 - <<'END'",
+        "import socket",
+        f'link = socket.create_connection(("::1", {PORT}))',
+    ]
+    asked += [r'link.sendall(b"GET /seen/a HTTP/1.0\r\n\r\n")']
+    asked += ['print(b"".join(iter(lambda: link.recv(65536), b"")).decode())', "END"]
+    told = single.run("box1", "\n".join(asked)).splitlines()[-1]
+    assert json.loads(told)["url"] == "http://[::1]/seen/a"
+
+
 def _asked(site, request):
     """Return what the application says that it saw of a raw request."""
     with socket.create_connection((site, PORT), 30) as link:

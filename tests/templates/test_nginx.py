@@ -170,6 +170,16 @@ def test_tls_in_front_serves_nobody_it_does_not_know() -> None:
     assert "shutdown_timeout" not in text
 
 
+@pytest.mark.parametrize(("tls", "ports"), [("off", {"80"}), ("selfsigned", {"80", "443"})])
+def test_it_listens_to_ipv6_too_unless_told_not_to(tls: str, ports: set[str]) -> None:
+    for wanted in (True, False):
+        text = site(**instances(), nginx_tls=tls, nginx_ipv6=wanted)
+        assert set(re.findall(r"listen (\d+)\b.* default_server", text)) == ports
+        assert set(re.findall(r"listen \[::\]:(\d+)\b.* default_server", text)) == (
+            ports if wanted else set()
+        )
+
+
 @pytest.mark.parametrize("requests", [0, 5])
 @pytest.mark.parametrize("connections", [0, 3])
 def test_either_limit_of_a_client_stands_alone(
