@@ -165,6 +165,15 @@ def test_what_takes_a_compiler_is_refused(tmp_path: Path) -> None:
     assert "Lock pyuwsgi instead, the same program ready built" in str(refused.value)
 
 
+@pytest.mark.usefixtures("index")
+def test_what_is_python_alone_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as this one, which says nothing of what builds it."""
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")  # it was built before
+    wheels.fetch(locked(tmp_path, "docopt==0.6.2\n"), BOOKWORM, tmp_path)
+    (built,) = tmp_path.glob("*.whl")
+    assert built.name.endswith("-none-any.whl")
+
+
 def fits(wheel: str) -> bool:
     """Say whether a wheel's name promises that it runs on Debian 12."""
     python, abi, platforms = wheel.removesuffix(".whl").split("-")[-3:]

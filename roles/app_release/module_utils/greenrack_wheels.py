@@ -195,9 +195,11 @@ def _build(name, version, text, directory, target):
     other = READY_BUILT.get(name)
     said = ""
     if not other:
-        done = _pip("wheel", [], [text], directory)
-        wheels = list(directory.glob(f"{name.replace('-', '_')}-*.whl"))
-        if done.returncode == 0 and wheels and wheels[0].name.endswith("-none-any.whl"):
+        # Older ones say nothing of what builds them, and pip would take for it what this environment has.
+        done = _pip("wheel", ["--use-pep517"], [text], directory)
+        wheels = [path.name for path in directory.glob("*.whl")]
+        built = [wheel for wheel in wheels if normal(wheel.split("-")[0]) == name]
+        if done.returncode == 0 and built and built[0].endswith("-none-any.whl"):
             return
         said = done.stderr.strip()[-500:]
     advice = (
