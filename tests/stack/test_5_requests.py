@@ -14,7 +14,7 @@ import pytest
 from tests.stack import other_inventory
 from tests.stack.lab import ROOT, Lab
 
-PORT = 8082
+PORT, AT_ONCE = 8082, 20
 WAYS = [("uwsgi_gevent", "uwsgi"), ("gunicorn_sync", "uwsgi"), ("uwsgi_sync", "http")]
 
 
@@ -31,6 +31,7 @@ def mirror(single, tmp_path_factory):
         "app_module": "mirror:app",
         "app_port": 8020,
         "nginx_port": PORT,
+        "nginx_connection_limit": AT_ONCE,
     }
     path = other_inventory.write(tmp_path_factory.mktemp("inventory") / "mirror", groups, variables)
     return Lab(path, single.name, single.prefix)
@@ -132,6 +133,30 @@ def test_an_address_of_ipv6_is_written_as_one(site, single):
     asked += ['print(b"".join(iter(lambda: link.recv(65536), b"")).decode())', "END"]
     told = single.run("box1", "\n".join(asked)).splitlines()[-1]
     assert json.loads(told)["url"] == "http://[::1]/seen/a"
+
+
+# Sends as many requests as one client may at once, whose bodies do not come, and then asks from other addresses.
+CROWD = f"""python3 - <<'END'
+import socket
+
+def ask(address, line, length=0):
+    link = socket.create_connection(("fd00:64::1", {PORT}), 20, (address, 0))
+    for sent in (line + " HTTP/1.1", "Host: a", "Connection: close", "Content-Length: %d" % length, ""):
+        link.sendall(sent.encode() + b"\\r\\n")
+    return link
+
+held = [ask("fd00:64::1", "POST /read", 9) for _ in range({AT_ONCE})]
+while ask("fd00:64::1", "GET /healthz").recv(12) != b"HTTP/1.1 429":
+    pass
+for address in ("fd00:64::2", "fd00:64:0:1::1"):
+    print(ask(address, "GET /healthz").recv(12).decode())
+END"""
+
+
+def test_a_network_of_ipv6_is_one_client(site, single):
+    for address in ("fd00:64::1", "fd00:64::2", "fd00:64:0:1::1"):
+        single.run("box1", f"ip -6 address replace {address}/128 dev lo")
+    assert single.run("box1", CROWD).splitlines() == ["HTTP/1.1 429", "HTTP/1.1 200"]
 
 
 def _asked(site, request):

@@ -54,10 +54,12 @@ def answer(
 
 
 def test_site_has_other_ports_a_name_and_limits(on: Callable[[str], Host]) -> None:
-    """And TLS, by a certificate nobody has signed."""
+    """And TLS, by a certificate nobody has signed, and IPv4 alone."""
     host = on("proxy1")
     (address,) = host.interface("host0").addresses
-    assert not [one for one in host.check_output("ss -Hltn").split() if one.endswith(":80")]
+    listening = host.check_output("ss -Hltn").split()
+    assert "0.0.0.0:8443" in listening
+    assert not [one for one in listening if one.endswith(":80") or one.startswith("[::]:8")]
     assert answer(HTTPConnection(address, 8080)) == (308, "https://demo.test:8443/x")
     unchecked = ssl._create_unverified_context()  # noqa: S323
 
