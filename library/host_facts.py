@@ -10,6 +10,7 @@ import platform
 import pwd
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -60,7 +61,7 @@ ansible_facts:
     notes: {description: "The first line of each file that there is, {path: line}", type: dict}
     firewall: {description: "Whether role firewall's table is loaded, and will be after a reboot", type: bool}
     units: {description: "Each unit's {active: bool, environment: {NAME: value}}", type: dict}
-    listeners: {description: "TCP ports listened on, {port: unit}; the unit may be empty", type: dict}
+    listeners: {description: "TCP ports listened on, {port: units, parted by a space}; a unit may be empty", type: dict}
     believed: {description: "The SHA-256 of each certificate in that file, as it is written there", type: list}
     exposed: {description: "Those that are listened on not only for the host itself", type: list}
     ipv6: {description: Whether its kernel knows IPv6, type: bool}
@@ -170,6 +171,15 @@ def held():
     return found
 
 
+def ipv6():
+    """Return whether the kernel makes sockets of IPv6."""
+    try:
+        socket.socket(socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 def exposed_udp():
     """Return the UDP ports other hosts reach; of those that are lent to programs, the kernel's own: a tunnel's."""
     reached = [(inode, port) for inode, port, exposed in sockets("udp", "07") if exposed]
@@ -196,18 +206,18 @@ def sockets_of(process):
 
 
 def listeners():
-    """Return {port: unit} of all listening TCP sockets; the unit is empty if it cannot be told."""
-    inodes = {inode: port for inode, port, _ in sockets(*LISTENING)}
-    found = {str(port): "" for port in inodes.values()}
-    for process in Path("/proc").glob("[0-9]*"):
+    """Return {port: units} of all listening TCP sockets, parted by a space; a unit is empty if it cannot be told."""
+    inodes = {inode: str(port) for inode, port, _ in sockets(*LISTENING)}
+    found = {port: set() for port in inodes.values()}
+    # PID 1 comes last: it holds the sockets of socket units, and the service's own name is worth more.
+    for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: path.name == "1"):
         try:
-            for inode in sockets_of(process):
-                # PID 1 holds the sockets of socket units; the service's own name is worth more.
-                if inode in inodes and (process.name != "1" or not found[str(inodes[inode])]):
-                    found[str(inodes[inode])] = unit_of(process)
+            for inode in inodes.keys() & set(sockets_of(process)):
+                if process.name != "1" or not found[inodes[inode]]:
+                    found[inodes[inode]].add(unit_of(process))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-    return found
+    return {port: " ".join(sorted(units)) for port, units in found.items()}
 
 
 def units(names):
@@ -269,7 +279,7 @@ def main():
         "listeners": listeners(),
         "exposed": sorted({port for _, port, exposed in sockets(*LISTENING) if exposed}),
         "exposed_udp": exposed_udp(),
-        "ipv6": Path("/proc/net/if_inet6").exists(),
+        "ipv6": ipv6(),
         "sshd": sshd(),
         "sudo": shutil.which("sudo") is not None,
         "addresses": addresses(),

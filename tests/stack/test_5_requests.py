@@ -32,6 +32,7 @@ def mirror(single, tmp_path_factory):
         "app_port": 8020,
         "nginx_port": PORT,
         "nginx_connection_limit": AT_ONCE,
+        "nginx_slow_client": 3600,
     }
     path = other_inventory.write(tmp_path_factory.mktemp("inventory") / "mirror", groups, variables)
     return Lab(path, single.name, single.prefix)
@@ -146,8 +147,9 @@ def ask(address, line, length=0):
     return link
 
 held = [ask("fd00:64::1", "POST /read", 9) for _ in range({AT_ONCE})]
-while ask("fd00:64::1", "GET /healthz").recv(12) != b"HTTP/1.1 429":
-    pass
+for _ in range(1000):
+    if ask("fd00:64::1", "GET /healthz").recv(12) == b"HTTP/1.1 429":
+        break
 for address in ("fd00:64::2", "fd00:64:0:1::1"):
     print(ask(address, "GET /healthz").recv(12).decode())
 END"""

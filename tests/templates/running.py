@@ -41,8 +41,9 @@ def answer(path):
         Path(__file__).with_name("begun").touch()
         time.sleep(float(request.args["delay"]))
     if path == "count":
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            return str(pool.submit(len, "four").result(timeout=15))
+        for how in ("spawn", "forkserver"):
+            with ProcessPoolExecutor(1, get_context(how)) as pool:
+                path = str(pool.submit(len, "four").result(timeout=15))
     return "the application says: " + path
 """
 PATCH = """\

@@ -43,6 +43,23 @@ def test_what_others_reach_a_host_at_is_its_own(given: dict[str, Any], passes: b
     assert right("and it has no address but", facts, **{**HERE, **given}) is passes
 
 
+@pytest.mark.parametrize(
+    ("holders", "named"),
+    [
+        ("nginx.service", []),
+        ("", ["a process without a systemd unit"]),
+        ("apache2.service", ["apache2.service"]),
+        ("nginx.service socat.service", ["socat.service"]),  # by IPv6, say
+    ],
+)
+def test_who_else_holds_a_port_is_named(holders: str, named: list[str]) -> None:
+    parts = [{"hosts": ["box1"], "port": 80, "unit": r"^nginx\.service$", "roles": []}]
+    given = {"ansible_facts": {"greenrack": {"listeners": {"80": holders}}}}
+    given |= {"preflight_parts": parts, "inventory_hostname": "box1"}
+    taken = evaluate("preflight", "__preflight_taken", **given)
+    assert taken == [f"port 80 is taken by {name}" for name in named]
+
+
 @pytest.mark.parametrize("inventory", ["lab", "example"])
 @pytest.mark.parametrize(
     ("given", "cure"),

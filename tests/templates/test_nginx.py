@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import demo_servers
+import greenrack_modules
 import pytest
-from render import BINDS, evaluate, render
+from render import BINDS, evaluate, of_topology, render
 
+ipv6 = greenrack_modules.load("host_facts").ipv6
 PASS = {"http": "proxy_pass http://demo-{};", "uwsgi": "uwsgi_pass demo-{};"}
 SPEAKING = [(blue, green) for blue in PASS for green in PASS]
 
@@ -57,7 +59,7 @@ def verdict(folder: Path, **overrides: Any) -> str:
         pytest.skip("no user www-data here, whom nginx is told to become")
     (folder / "conf.d").mkdir(exist_ok=True)
     (folder / "conf.d" / "demo.conf").write_text(
-        site(**{"nginx_port": demo_servers.free_port(), **overrides})
+        site(**{"nginx_port": demo_servers.free_port(), "nginx_ipv6": ipv6(), **overrides})
     )
     server = render("nginx", "nginx.conf.j2", **overrides)
     # Where a real nginx of this machine keeps what it writes, and where it looks for sites.
@@ -168,6 +170,14 @@ def test_tls_in_front_serves_nobody_it_does_not_know() -> None:
     # nginx may be told to wait for a day; a stop has systemd's limit.
     assert "proxy_timeout 2d;" in text
     assert "shutdown_timeout" not in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "wanted"), [({"ipv6": False}, False), ({"ipv6": True}, True), ({}, True)]
+)
+def test_a_host_whose_kernel_has_no_ipv6_is_left_alone(facts: dict[str, Any], wanted: bool) -> None:
+    given = {**of_topology(), "ansible_facts": {"greenrack": facts}}
+    assert evaluate("nginx", "nginx_ipv6", **given) is wanted
 
 
 @pytest.mark.parametrize(("tls", "ports"), [("off", {"80"}), ("selfsigned", {"80", "443"})])

@@ -76,10 +76,26 @@ def test_a_port_of_a_process_without_unit_is_found(port: int) -> None:
 
 
 def test_a_port_of_ipv6_is_found() -> None:
-    if not Path("/proc/net/if_inet6").exists():
+    if not facts.ipv6():
         pytest.skip("no IPv6 here")
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
         assert str(listener.getsockname()[1]) in facts.listeners()
+
+
+def test_all_who_hold_a_port_are_named(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by IPv4, and another one by IPv6."""
+    if not facts.ipv6():
+        pytest.skip("no IPv6 here")
+    script = (
+        f"import socket, sys; s = socket.create_server(('::1', {port}), family=socket.AF_INET6)"
+    )
+    script += "; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=-1, stdout=-1) as other:
+        other.stdout.readline()
+        monkeypatch.setattr(facts, "unit_of", lambda process: f"{process.name}.service")
+        held = facts.listeners()[str(port)]
+        other.communicate()
+    assert held.split(" ") == sorted(f"{pid}.service" for pid in (other.pid, os.getpid()))
 
 
 @pytest.mark.parametrize(
@@ -218,6 +234,7 @@ def test_the_whole_answer(port: int) -> None:
     assert known["entries"]["/not/there"] == []
     assert known["believed"] == []
     assert known["somaxconn"] >= 128
+    assert known["ipv6"] == ("tcp6" in os.listdir("/proc/net"))  # noqa: PTH208
     assert known["disks"][0]["under"][0] == "/"
     said = 'source /etc/os-release; echo "$ID|$VERSION_ID|$VERSION_CODENAME"'
     system = subprocess.run(["bash", "-c", said], capture_output=True, text=True).stdout.strip()

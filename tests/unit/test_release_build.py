@@ -68,10 +68,8 @@ unpinned>=2
     found = wheels.entries(text)
     assert found.keys() == {"flask-thing-x", "plain"}
     version, line = found["flask-thing-x"]
-    assert version == "3.1.3"
-    assert squeezed(line) == (
-        "Flask_Thing.x[async,dev]==3.1.3 ; python_version < '3.12' --hash=sha256:aa --hash=sha256:bb"
-    )
+    wanted = "Flask_Thing.x[async,dev]==3.1.3 ; python_version < '3.12' --hash=sha256:aa --hash=sha256:bb"
+    assert (version, squeezed(line)) == ("3.1.3", wanted)
     assert found["plain"] == ("1.0", "plain==1.0")
 
 
@@ -167,11 +165,9 @@ def test_what_takes_a_compiler_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("index")
 def test_what_is_python_alone_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as this one, which says nothing of what builds it."""
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")  # it was built before
     wheels.fetch(locked(tmp_path, "docopt==0.6.2\n"), BOOKWORM, tmp_path)
-    (built,) = tmp_path.glob("*.whl")
-    assert built.name.endswith("-none-any.whl")
+    assert len(list(tmp_path.glob("docopt-*-none-any.whl"))) == 1
 
 
 def fits(wheel: str) -> bool:
@@ -190,8 +186,7 @@ def test_the_demos_wheels_are_all_that_a_host_needs(tmp_path: Path) -> None:
     assert [name for name in names if not fits(name)] == []
     (psycogreen,) = [name for name in names if name.startswith("psycogreen-")]
     assert psycogreen.endswith("-none-any.whl")  # it comes as source, and is built here
-    (pyuwsgi,) = [name for name in names if name.startswith("pyuwsgi-")]
-    assert "cp311-manylinux" in pyuwsgi
+    assert [name for name in names if re.match("pyuwsgi-.*cp311-manylinux", name)]
     pins = (tmp_path / "requirements.txt").read_text().splitlines()
     assert len(pins) == len(names) == len(list(tmp_path.iterdir())) - 1
     # As the host does it: nothing but the folder, and every dependency must be there.
