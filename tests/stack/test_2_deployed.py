@@ -49,7 +49,7 @@ SERVICES = [
     ("db1", "postgresql@15-main.service", "postgres", "{prefix}.41:5432"),
     ("api1", "slow-api.service", "dynamic", "{prefix}.31:8081"),
     ("app1", "demo-blue.service", "demo", "{prefix}.21:8000"),
-    ("proxy1", "nginx.service", "root", "0.0.0.0:80"),
+    ("proxy1", "nginx.service", "root", "0.0.0.0:80 [::]:80"),
 ]
 
 
@@ -67,7 +67,7 @@ def test_service(deployed, name, unit, user, address):
     assert owner == user, journal
     port = address.rsplit(":", 1)[1]
     listening = deployed.run(name, f"ss -Hltn 'sport = :{port}' | awk '{{print $4}}'").split()
-    assert listening == [address.format(prefix=deployed.prefix)], journal
+    assert listening == address.format(prefix=deployed.prefix).split(), journal
 
 
 def test_application_server_is_uwsgi_with_gevent(deployed):

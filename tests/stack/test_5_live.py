@@ -24,7 +24,7 @@ def test_everything_is_on_one_host(single):
     assert found == (True, "demo", "demo", 0o660)
     listening = single.run("box1", "ss -Hltn | awk '{print $4}'").split()
     outside = {address for address in listening if not address.startswith("127.")}
-    assert outside == {"0.0.0.0:80", "0.0.0.0:22", "[::]:22"}
+    assert outside == {"0.0.0.0:80", "[::]:80", "0.0.0.0:22", "[::]:22"}
     again = single.play("site.yml")
     assert (again.code, again.changed) == (0, {"box1": 0}), again.output
 

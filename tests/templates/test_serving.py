@@ -228,7 +228,7 @@ def test_a_process_that_the_application_starts_is_no_server(
     spoken = MODES[mode].speaks[0]
     with serving(mode, spoken, bind, folder) as process:
         before, socket_ = group_of(process).keys(), (folder / "app.sock").stat().st_ino
-        status, answer = ask(bind, spoken, "/count", 20)
+        status, answer = ask(bind, spoken, "/count", 100)
         assert (status, answer.endswith("says: 4")) == (200, True)
         assert (folder / "app.sock").stat().st_ino == socket_
         assert group_of(process).keys() >= before
