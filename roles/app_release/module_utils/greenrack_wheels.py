@@ -201,10 +201,11 @@ def _build(name, version, text, directory, target):
         built = [wheel for wheel in wheels if normal(wheel.split("-")[0]) == name]
         if done.returncode == 0 and built and built[0].endswith("-none-any.whl"):
             return
-        said = (
-            "To build it here, as Python alone, has failed. If that is about the network, cure it and type the same "
-            f"command again:\n{done.stderr.strip()[-500:]}"
-        )
+        if done.returncode != 0:
+            said = (
+                "To build it here, as Python alone, has failed. If that is about the network, cure it and type the "
+                f"same command again:\n{done.stderr.strip()[-500:]}"
+            )
     advice = (
         f"Lock {other} instead, the same program ready built"
         if other
