@@ -136,7 +136,7 @@ def test_an_address_of_ipv6_is_written_as_one(site, single):
     assert json.loads(told)["url"] == "http://[::1]/seen/a"
 
 
-# Sends a request more than one client may at once, without their bodies; once one is refused, asks from other addresses.
+# Sends a request more than one client may at once, without bodies; once one is refused, asks from other addresses.
 CROWD = f"""python3 - <<'END'
 import select, socket
 
