@@ -25,8 +25,10 @@ from test_units import environment
 ask = greenrack_modules.load("greenrack_ask").ask
 USER = pwd.getpwuid(os.geteuid()).pw_name
 
-# Answers its path; when asked to wait, it says in a file that it has begun. What it counts, another process does.
+# Answers its path; when asked to wait, it says in a file that it has begun. What it counts, other processes do; of a
+# program that it starts it says what that holds back, in the kernel's words.
 APPLICATION = """\
+import subprocess
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -41,8 +43,12 @@ def answer(path):
         Path(__file__).with_name("begun").touch()
         time.sleep(float(request.args["delay"]))
     if path == "count":
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            path = str(pool.submit(len, "four").result())
+        for way in ("spawn", "forkserver"):
+            with ProcessPoolExecutor(1, get_context(way)) as pool:
+                path += " " + str(pool.submit(len, "four").result())
+    if path == "held":
+        time.sleep(0.5)
+        path = subprocess.check_output(["grep", "SigBlk", "/proc/self/status"], text=True).split()[1]
     return "the application says: " + path
 """
 PATCH = """\

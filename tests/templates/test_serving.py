@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -229,9 +231,23 @@ def test_a_process_that_the_application_starts_is_no_server(
     with serving(mode, spoken, bind, folder) as process:
         before, socket_ = group_of(process).keys(), (folder / "app.sock").stat().st_ino
         status, answer = ask(bind, spoken, "/count", 100)
-        assert (status, answer.endswith("says: 4")) == (200, True)
+        assert (status, answer.endswith("says: count 4 4")) == (200, True)
         assert (folder / "app.sock").stat().st_ino == socket_
         assert group_of(process).keys() >= before
+
+
+@pytest.mark.parametrize("kind", ["tcp"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_program_that_the_application_starts_can_be_ended(
+    mode: str, bind: str, folder: Path
+) -> None:
+    """Whichever thread starts it: what that one holds back, it inherits."""
+    workers, each = MODES[mode].sizes["tutorial"]
+    many = 1 if each == 1 else 4 * workers
+    with serving(mode, "http", bind, folder), ThreadPoolExecutor(many) as pool:
+        for status, answer in pool.map(lambda _: ask(bind, "http", "/held", 100), range(many)):
+            held = {n for n in signal.valid_signals() if int(answer.split()[-1], 16) >> n - 1 & 1}
+            assert (status, held - {signal.SIGHUP}) == (200, set())
 
 
 @pytest.mark.parametrize("kind", ["unix"])

@@ -90,6 +90,28 @@ if "proxy=true" in os.environ.get("GREENRACK_SWITCHES", "").split(","):
         app = _whole(app)
 
 
+def _signalled(application):
+    """Return the application, asked with the signals let through that uWSGI's threads hold back, all but the first.
+
+    What a request starts inherits what is held back: no `terminate()` would end it. HUP stays with the first thread,
+    for uWSGI answers it, which is a gentle stop, by ending all threads but the one it comes to.
+    """
+    import signal
+
+    through = signal.valid_signals() - {signal.SIGHUP}
+
+    def signalled(environ, start_response):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, through)
+        return application(environ, start_response)
+
+    return signalled
+
+
+_uwsgi = sys.modules.get("uwsgi")  # not imported: an application may have a module of that name
+if hasattr(_uwsgi, "cores") and _uwsgi.loop != b"gevent":
+    app = _signalled(app)
+
+
 def _tls():
     """Return "ok", or what making a TLS context fails with, as it does when patching came late."""
     import ssl
@@ -119,9 +141,8 @@ def _serves():
 
     None of a server that says nothing, and none of a number where as many are taken as come.
     """
-    uwsgi = sys.modules.get("uwsgi")  # not imported: an application may have a module of that name
-    if hasattr(uwsgi, "cores"):
-        return ["greenlets" if uwsgi.loop == b"gevent" else "threads", uwsgi.cores]
+    if hasattr(_uwsgi, "cores"):
+        return ["greenlets" if _uwsgi.loop == b"gevent" else "threads", _uwsgi.cores]
     for word, kind in (("--without-threads", "one"), ("--with-threads", "threads")):
         if word in sys.argv:  # flask's
             return [kind, None]
