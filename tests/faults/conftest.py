@@ -22,6 +22,15 @@ def suffered(deployed, told):  # noqa: F811
     return suffering(deployed, told)
 
 
+@pytest.fixture
+def not_restarted(deployed):  # noqa: F811
+    """See that the application's process is the same after a test as before."""
+    runs = f"systemctl show --property=MainPID {deployed.instance()}"
+    before = deployed.run("app1", runs)
+    yield
+    assert deployed.run("app1", runs) == before, "the application was restarted"
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter, config):
     rows = config.stash.get(ROWS, [])

@@ -28,15 +28,6 @@ AWAY = {
 HOW = ["stopped", "frozen", "cut off"]
 
 
-@pytest.fixture
-def not_restarted(deployed):
-    """See that the application's process is the same after a test as before."""
-    runs = f"systemctl show --property=MainPID {deployed.instance()}"
-    before = deployed.run("app1", runs)
-    yield
-    assert deployed.run("app1", runs) == before, "the application was restarted"
-
-
 @pytest.mark.usefixtures("not_restarted")
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("what", AWAY)

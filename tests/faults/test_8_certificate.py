@@ -1,0 +1,40 @@
+"""The certificate that a host shows the others expires."""
+
+import time
+
+import pytest
+
+CERTIFICATE = "/etc/greenrack/tls/host.crt"
+SECONDS = 20  # that it is valid
+END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'demo'"
+
+
+def _certified(lab, *variables):
+    """Give the database's host a new certificate."""
+    lab.run("db1", f"rm {CERTIFICATE}")
+    chosen = [word for variable in variables for word in ("-e", variable)]
+    run = lab.play("site.yml", "-e", "server=uwsgi_gevent", "--tags", "postgresql", *chosen)
+    assert run.code == 0, run.output
+
+
+@pytest.mark.usefixtures("not_restarted")
+def test_databases_certificate_expires(deployed, suffered):
+    """Connections that are there go on; who needs a new one is told, until the next run."""
+
+    def expires():
+        _certified(deployed, f"internal_tls_days={SECONDS / 86400}")
+        time.sleep(SECONDS)
+        deployed.run("db1", f"! openssl x509 -noout -in {CERTIFICATE} -checkend 0")
+        deployed.run("db1", f'runuser -u postgres -- psql -XAtc "{END}"')
+
+    felt = suffered(
+        "the certificate of the database's host has expired, new connections",
+        "503 in a bound; other routes unaffected; well again with the next `site.yml`, without a restart",
+        expires,
+        lambda: _certified(deployed),
+        lasts=SECONDS + 30,
+    )
+    assert felt.failed("page") == felt.failed("unrelated") == [], felt
+    assert felt.failed("database"), f"nothing was felt of it\n{felt}"
+    assert felt.statuses("database") == {503}, felt
+    assert "certificate verify failed" not in deployed.get("/readyz")[1]
