@@ -35,6 +35,7 @@ options:
   bind: {description: "Where it listens, ADDRESS:PORT or unix:PATH", type: str, required: true}
   protocol: {description: What it speaks there, type: str, choices: [http, uwsgi], required: true}
   host: {description: The Host header of what it is asked, type: str, default: localhost}
+  scheme: {description: What nginx would say a client came by, type: str, choices: ["", http, https], default: ""}
   mode: {description: "Name of the declared mode, for messages", type: str, required: true}
   program: {description: What its main process's command line must hold, type: str, required: true}
   workers: {description: Processes that must have imported the application, type: int, required: true}
@@ -65,6 +66,7 @@ ARGUMENTS = {
     "bind": {"type": "str", "required": True},
     "protocol": {"type": "str", "choices": ["http", "uwsgi"], "required": True},
     "host": {"type": "str", "default": "localhost"},
+    "scheme": {"type": "str", "choices": ["", "http", "https"], "default": ""},
     "mode": {"type": "str", "required": True},
     "program": {"type": "str", "required": True},
     "workers": {"type": "int", "required": True},
@@ -124,7 +126,8 @@ def together(count, path, delay, p):
     """Send `count` requests at once, which wait `delay` seconds; return the seconds until the last was answered 200."""
     path = path.replace("{delay}", str(delay))
     limit = 30 + 2 * count * delay
-    took, answers = ask_together(count, p["bind"], p["protocol"], path, limit, p["host"])
+    one = (p["bind"], p["protocol"], path, limit, p["host"], None, p["scheme"])
+    took, answers = ask_together(count, *one)
     bad = [text for status, text in answers if status != 200]
     if bad:
         raise Failed(
@@ -251,7 +254,8 @@ def verify_once(p):
     """Run all checks, unless they were passed since the unit was started; return what they found."""
     note, start = Path(p["passed"], p["unit"]), this_start(p)
     if not p["again"] and note.exists() and note.read_text(encoding="utf-8") == start:
-        wait_for_answer(p["bind"], p["protocol"], p["health_path"], p["starting"], host=p["host"])
+        asked = {"host": p["host"], "scheme": p["scheme"]}
+        wait_for_answer(p["bind"], p["protocol"], p["health_path"], p["starting"], **asked)
         return ["it has passed since it was started, and is not asked again"]
     said = verify(p, load=p["again"] or not same(p).exists())
     same(p).parent.mkdir(parents=True, exist_ok=True)

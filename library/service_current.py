@@ -49,6 +49,7 @@ options:
       protocol: {description: What it speaks there, type: str, choices: [http, uwsgi], default: http}
       path: {description: What is asked for, type: str, default: /healthz}
       host: {description: The Host header, type: str, default: localhost}
+      scheme: {description: What nginx would say a client came by, type: str, choices: ["", http, https], default: ""}
       tls_name: {description: "The name its certificate says, if it speaks TLS to hosts that have one too", type: str}
       timeout: {description: Seconds until it must have answered, type: int, default: 30}
 """
@@ -56,7 +57,6 @@ options:
 RETURN = r"""
 paths: {description: "The files that were, or would be, changed", type: list, returned: always}
 did: {description: "What was done, of reload-units, enable, start, restart, reload", type: list, returned: always}
-journal: {description: The last lines of the unit's journal, type: str, returned: when it failed}
 """
 
 TAKES = ["restart", "reload", "reload-units"]  # what a change of a file may take
@@ -76,6 +76,7 @@ ARGUMENTS = {
             "protocol": {"type": "str", "choices": ["http", "uwsgi"], "default": "http"},
             "path": {"type": "str", "default": "/healthz"},
             "host": {"type": "str", "default": "localhost"},
+            "scheme": {"type": "str", "choices": ["", "http", "https"], "default": ""},
             "tls_name": {"type": "str"},
             "timeout": {"type": "int", "default": 30},
         },
@@ -196,7 +197,7 @@ class Ends:
 def main():
     """Run the module."""
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
-    name, files = module.params["name"], module.params["files"]
+    name, files, began = module.params["name"], module.params["files"], time.time()
     paths, diff = greenrack_files.bring_up_to_date(module, files)
     takes = [[file["path"] for file in files if file["takes"] == one] for one in TAKES]
     takes[1] += module.params["reads"]
@@ -208,8 +209,8 @@ def main():
             if module.params["answers"]:
                 wait_for_answer(**module.params["answers"], vain=Ends(name).enough)
     except (Failed, NoAnswer) as error:
-        told = journal(name)
-        module.fail_json(msg=f"{name} {error}\nThe end of its journal:\n{told}", journal=told)
+        told = journal(name, began)
+        module.fail_json(msg=f"{name} {error}\nThe end of its journal since then:\n{told}")
     module.exit_json(changed=bool(paths or steps), paths=paths, did=steps, diff=diff)
 
 

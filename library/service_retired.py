@@ -26,7 +26,7 @@ options:
 """
 
 RETURN = r"""
-waited: {description: "Seconds until it served nothing", type: float, returned: when it was stopped}
+waited: {description: "Seconds until it served nothing, or the time was up", type: float, returned: when it was stopped}
 """
 
 QUIET = 0.3  # seconds without a connection: as long, what was on its way may arrive
@@ -45,7 +45,7 @@ def connections(bind):
 
 
 def wait(binds, timeout):
-    """Wait until there has been no connection for a moment, or the time is up; return the seconds it took."""
+    """Wait until there has been no connection for a moment, or the time is up; return how long that took, and which."""
     began, quiet = time.monotonic(), None  # quiet: when the present calm was first seen
     while time.monotonic() - began < timeout:
         if any(map(connections, binds)):
@@ -53,9 +53,9 @@ def wait(binds, timeout):
         else:
             quiet = quiet or time.monotonic()
             if time.monotonic() - quiet >= QUIET:
-                break
+                return round(time.monotonic() - began, 2), True
         time.sleep(0.02)
-    return round(time.monotonic() - began, 2)
+    return round(time.monotonic() - began, 2), False
 
 
 def main():
@@ -70,11 +70,17 @@ def main():
     )
     if module.check_mode:
         module.exit_json(changed=True)
-    waited = wait(module.params["binds"], module.params["timeout"])
-    command = ["systemctl", "disable", "--now", module.params["name"]]
-    code, out, err = module.run_command(command)
+    name = module.params["name"]
+    waited, served = wait(module.params["binds"], module.params["timeout"])
+    code, out, err = module.run_command(["systemctl", "disable", "--now", name])
     if code != 0:
-        module.fail_json(msg=f"{module.params['name']} cannot be stopped: {(err or out).strip()}")
+        module.fail_json(msg=f"{name} cannot be stopped: {(err or out).strip()}")
+    if not served:
+        module.warn(
+            f"{name} was still serving after {waited} s, and what had not ended then was cut: requests that last "
+            "longer than app_timeout, such as streams of events."
+        )
+        module.run_command(["systemctl", "reset-failed", name])  # it may have had to be killed
     module.exit_json(changed=True, waited=waited)
 
 

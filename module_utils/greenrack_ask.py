@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import struct
@@ -35,13 +36,22 @@ def secured(link, name):
     return context.wrap_socket(link, server_hostname=name)
 
 
-def http_request(path, host):
+def told_by_nginx(scheme):
+    """Return the headers by which nginx tells of a client that came by this scheme; none where there is no nginx."""
+    client = {"X-Forwarded-For": "127.0.0.1", "X-Real-IP": "127.0.0.1"}
+    return {**client, "X-Forwarded-Proto": scheme} if scheme else {}
+
+
+def http_request(path, host, scheme):
     """Return the bytes of a GET request."""
-    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    headers = {"Host": host, **told_by_nginx(scheme), "Connection": "close"}
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def uwsgi_request(path, host):
+def uwsgi_request(path, host, scheme):
     """Return the bytes of a GET request in the uwsgi protocol: a head and length-prefixed pairs."""
+    headers = told_by_nginx(scheme).items()
     query = path.partition("?")[2]
     variables = {
         "REQUEST_METHOD": "GET",
@@ -53,6 +63,7 @@ def uwsgi_request(path, host):
         "SERVER_PORT": "80",
         "HTTP_HOST": host,
         "REMOTE_ADDR": "127.0.0.1",
+        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers},
     }
     body = b""
     for pair in variables.items():
@@ -64,13 +75,16 @@ def uwsgi_request(path, host):
 REQUESTS = {"http": http_request, "uwsgi": uwsgi_request}
 
 
-def ask(bind, protocol, path, timeout, host="localhost", tls_name=None):
-    """Return (status, first bytes of the answer) of one request; raise OSError or ValueError."""
+def ask(bind, protocol, path, timeout, host="localhost", tls_name=None, scheme=""):
+    """Return (status, first bytes of the answer) of one request; raise OSError or ValueError.
+
+    scheme: what nginx would say a client came by, http or https; empty where there is none.
+    """
     end = time.monotonic() + timeout
     with contextlib.ExitStack() as stack:
         link = stack.enter_context(connect(bind, timeout))
         link = stack.enter_context(secured(link, tls_name)) if tls_name else link
-        link.sendall(REQUESTS[protocol](path, host))
+        link.sendall(REQUESTS[protocol](path, host, scheme))
         answer = b""
         while len(answer) < 4096:
             # Of the whole answer, not of each piece: one that trickles in would take for ever.
@@ -104,7 +118,7 @@ def ask_together(count, *one):
 
 
 def wait_for_answer(
-    bind, protocol, path, timeout, vain=lambda: "", host="localhost", tls_name=None
+    bind, protocol, path, timeout, vain=lambda: "", host="localhost", tls_name=None, scheme=""
 ):
     """Return the seconds until `path` was answered 2xx; raise NoAnswer after `timeout` seconds.
 
@@ -114,10 +128,10 @@ def wait_for_answer(
     said, why = "nothing", ""
     while (left := start + timeout - time.monotonic()) > 0:
         try:
-            status, answer = ask(bind, protocol, path, left, host, tls_name)
+            status, answer = ask(bind, protocol, path, left, host, tls_name, scheme)
             if 200 <= status < 300:
                 return round(time.monotonic() - start, 3)
-            said = answer
+            said = shortened(answer)
         except (OSError, ValueError) as error:
             # The last question has little time, and what was answered before it says more.
             cut = isinstance(error, socket.timeout) and said.startswith("HTTP/")
@@ -133,9 +147,19 @@ def wait_for_answer(
     )
 
 
-def journal(unit):
-    """Return the end of the unit's journal."""
-    return run(["journalctl", "--no-pager", "--lines=40", "--output=cat", f"--unit={unit}"])
+def shortened(answer):
+    """Return what says most of an answer that is not 2xx: its status, where it sends to, and how its text begins."""
+    head, _, body = answer.partition("\r\n\r\n")
+    status, *headers = head.split("\r\n")
+    where = [line for line in headers if line.lower().startswith("location:")]
+    text = " ".join(re.sub(r"(?s)<(style|script).*?</\1>|<[^>]*>", " ", body).split())
+    return ", ".join([status, *where, *([text[:300]] if text else [])])
+
+
+def journal(unit, since=0):
+    """Return the end of the unit's journal; since: seconds since the epoch."""
+    lines = ["--lines=40", "--output=cat", f"--since=@{int(since)}"]
+    return run(["journalctl", "--no-pager", *lines, f"--unit={unit}"])
 
 
 def run(command):

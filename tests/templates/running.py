@@ -36,6 +36,7 @@ from pathlib import Path
 from flask import Flask, request
 
 app = Flask(__name__)
+app.config["PROPAGATE_EXCEPTIONS"] = True
 
 @app.route("/<path:path>")
 def answer(path):
@@ -46,6 +47,10 @@ def answer(path):
         for way in ("spawn", "forkserver"):
             with ProcessPoolExecutor(1, get_context(way)) as pool:
                 path += " " + str(pool.submit(len, "four").result())
+    if path == "address":
+        path = type(request.environ.get("REMOTE_ADDR")).__name__
+    if path == "fail":
+        raise RuntimeError("as an application may")
     if path == "held":
         time.sleep(0.5)
         path = subprocess.check_output(["grep", "SigBlk", "/proc/self/status"], text=True).split()[1]

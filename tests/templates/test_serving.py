@@ -46,7 +46,7 @@ def test_it_answers_and_is_what_it_is_declared_to_be(
             "concurrency": row["concurrency"],
             "reports": str(folder),
             "delay": 1.5,
-            "host": "localhost",
+            **{"host": "localhost", "scheme": ""},
             "starting": 30,
         },
         **{"http_path": "/wait?delay={delay}", "database_path": "", "database_at_once": 1},
@@ -248,6 +248,17 @@ def test_a_program_that_the_application_starts_can_be_ended(
         for status, answer in pool.map(lambda _: ask(bind, "http", "/held", 100), range(many)):
             held = {n for n in signal.valid_signals() if int(answer.split()[-1], 16) >> n - 1 & 1}
             assert (status, held - {signal.SIGHUP}) == (200, set())
+        assert ask(bind, "http", "/fail", 100)[0] == 500, "nobody answers for what fails"
+
+
+@pytest.mark.parametrize("kind", ["tcp"])
+@pytest.mark.parametrize("mode", [mode for mode in MODES if MODES[mode].program == "flask"])
+def test_a_developers_own_settings_let_no_stranger_run_code(
+    mode: str, bind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_DEBUG", "1")
+    with serving(mode, "http", bind, folder):
+        assert ask(bind, "http", "/console", 100)[1].endswith("says: console")
 
 
 @pytest.mark.parametrize("kind", ["unix"])
@@ -257,5 +268,7 @@ def test_its_unix_socket_is_for_its_group_and_nobody_else(
 ) -> None:
     with serving(mode, MODES[mode].speaks[0], bind, folder):
         made = (folder / "app.sock").stat()
+        # Over it, a client has no address; not to have one at all is what applications do not expect.
+        assert ask(bind, MODES[mode].speaks[0], "/address", 100)[1].endswith("says: str")
     assert made.st_mode & 0o067 == 0o060  # connecting takes writing
     assert made.st_gid == os.getegid()

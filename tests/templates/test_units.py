@@ -105,6 +105,7 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
     unit = render("app_server", "app.service.j2", **of_mode(mode, profile=profile))
     assert environment(unit) == {
         "PYTHONUNBUFFERED": "1",
+        "FLASK_SKIP_DOTENV": "1",
         "GREENRACK_RELEASE": "0123456789ab",
         "GREENRACK_BEFORE": "",
         "GREENRACK_PATCH": "",

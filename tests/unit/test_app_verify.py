@@ -28,7 +28,13 @@ GOOD = {"patched": True, "tls": "ok", "wait_callback": True}
 def declared(**changed: Any) -> dict[str, Any]:
     """Return the module's parameters for gunicorn with gevent."""
     return {
-        **{"unit": "demo.service", "bind": "127.0.0.1:1", "protocol": "http", "host": "localhost"},
+        **{
+            "unit": "demo.service",
+            "bind": "127.0.0.1:1",
+            "protocol": "http",
+            "host": "localhost",
+            "scheme": "",
+        },
         **{"mode": "gunicorn_gevent", "program": "gunicorn", "workers": 2, "slots": 100},
         **{"concurrency": "greenlets", "master": True},
         **{

@@ -27,7 +27,8 @@ APPLICATION = """\
 def app(environ, start_response):
     found = environ["PATH_INFO"] == "/healthz"
     start_response("200 OK" if found else "503 Service Unavailable", [])
-    return [repr([environ[name] for name in ("PATH_INFO", "QUERY_STRING", "HTTP_HOST")]).encode()]
+    names = ("PATH_INFO", "QUERY_STRING", "HTTP_HOST", "HTTP_X_FORWARDED_PROTO", "HTTP_X_REAL_IP")
+    return [repr([environ.get(name) for name in names]).encode()]
 """
 
 
@@ -146,8 +147,18 @@ def test_the_whole_request_reaches_an_application_behind_uwsgi(folder: Path) -> 
     with uwsgi_server("unix", folder) as bind:
         run(bind, "uwsgi")
         status, answer = asking.ask(bind, "uwsgi", "/broken?delay=1&x=2", 5)
+        by_tls = asking.ask(bind, "uwsgi", "/healthz", 5, "shop.test", None, "https")[1]
     assert status == 503
-    assert answer.endswith("['/broken', 'delay=1&x=2', 'localhost']")
+    assert answer.endswith("['/broken', 'delay=1&x=2', 'localhost', None, None]")
+    assert by_tls.endswith("['/healthz', '', 'shop.test', 'https', '127.0.0.1']")
+
+
+def test_of_an_answer_what_says_most_is_told() -> None:
+    page = "<style>a {}</style><h1>Moved</h1>\n<p>" + "on and on " * 100
+    told = asking.shortened(f"HTTP/1.1 302 FOUND\r\nA: b\r\nLocation: /login\r\n\r\n{page}")
+    assert told.startswith("HTTP/1.1 302 FOUND, Location: /login, Moved on and on")
+    assert len(told) < 400
+    assert asking.shortened("HTTP/1.1 204 NO CONTENT\r\n\r\n") == "HTTP/1.1 204 NO CONTENT"
 
 
 def test_a_long_answer_is_not_read_to_its_end() -> None:

@@ -184,7 +184,7 @@ def shows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def shows(*units: dict[str, str]) -> None:
         left = list(units)
         monkeypatch.setattr(service, "show", lambda _name: left.pop(0) if left[1:] else left[0])
-        monkeypatch.setattr(service, "journal", lambda _name: "the journal says")
+        monkeypatch.setattr(service, "journal", lambda _name, _since: "the journal says")
 
     return shows
 
@@ -242,7 +242,7 @@ def test_what_ends_by_itself_is_not_waited_for(
     assert result["failed"]
     where = f"web.service did not answer GET /healthz with 2xx on {answers['bind']} {says}."
     assert result["msg"].startswith(f"{where} Last answer: [Errno 111] Connection refused")
-    assert result["msg"].endswith("The end of its journal:\nthe journal says")
+    assert result["msg"].endswith("The end of its journal since then:\nthe journal says")
 
 
 def test_what_ended_once_is_waited_for(shows: Callable[..., None]) -> None:
@@ -286,4 +286,4 @@ def test_a_failure_names_the_command_and_shows_the_journal() -> None:
     result = greenrack_modules.run(service, name="greenrack-nowhere.service")
     assert result["failed"]
     assert "systemctl show" in result["msg"]
-    assert "The end of its journal:" in result["msg"]
+    assert "The end of its journal since then:" in result["msg"]

@@ -107,9 +107,26 @@ def _signalled(application):
     return signalled
 
 
+def _answering(application):
+    """Return the application, whose failure is answered: uWSGI would send nothing, of which nginx makes a 502."""
+
+    def answering(environ, start_response):
+        try:
+            return application(environ, start_response)
+        except Exception:
+            import traceback
+
+            traceback.print_exc()
+            kind = [("Content-Type", "text/plain")]
+            start_response("500 Internal Server Error", kind, sys.exc_info())
+            return [b"Internal Server Error\n"]
+
+    return answering
+
+
 _uwsgi = sys.modules.get("uwsgi")  # not imported: an application may have a module of that name
-if hasattr(_uwsgi, "cores") and _uwsgi.loop != b"gevent":
-    app = _signalled(app)
+if hasattr(_uwsgi, "cores"):
+    app = _answering(app if _uwsgi.loop == b"gevent" else _signalled(app))
 
 
 def _tls():
