@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -168,6 +169,10 @@ def test_failing_migration_takes_no_traffic_and_leaves_nothing(single, clients, 
     said = " ".join(run.output.split())
     assert "ended with 3 and said: there is no such column: postgresql://demo" in said, run.output
     assert (single.instance(), _release_of(single)) == served
+    (failed,) = re.findall(r"The migration of release (\w+) failed", said)
+    assert failed not in single.run("box1", "ls /srv/demo/releases").split(), (
+        "one could go back to it"
+    )
     for command in LEFT.values():
         assert single.host("box1").run(f"pgrep --full --exact '{command}'").stdout == "", command
 

@@ -120,6 +120,16 @@ def _style(single):
     return single.get("/static/style.css", address=f"{single.prefix}.11:8080")
 
 
+def test_static_files_come_compressed_and_the_code_is_nobody_elses(single, flaskr):
+    url = f"http://{single.prefix}.11:8080/static/style.css"
+    answer = requests.get(url, headers={"Accept-Encoding": "gzip"}, timeout=30)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.text == _style(single)[1]
+    read = "runuser -u nobody -- sh -c 'cat /srv/flaskr/releases/*/flaskr/__init__.py'"
+    assert "Permission denied" in single.host("box1").run(read).stderr
+    assert "create_app" in single.run("box1", read.replace("-u nobody", "-u flaskr"))
+
+
 def test_what_it_writes_and_its_static_files_outlive_a_release(single, flaskr, tutorial):
     url = f"http://{single.prefix}.11:8080"
     with requests.Session() as visitor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +118,25 @@ def test_what_a_commit_lacks_is_told_of_the_source(given: dict[str, Any]) -> Non
 def test_what_releases_share_is_not_of_them(given: dict[str, Any], repository: Path) -> None:
     (repository / "web/shop/uploads/old").mkdir(parents=True)
     local = {**given, "source": str(repository / "web"), "ref": "", "folder": ""}
+    (repository / "web/shop/uploads/.gitkeep").touch()
     first = greenrack_modules.run(release, **local)
+    assert first.get("warnings", []) == []
     (repository / "web/shop/uploads/old/mine.jpg").touch()
     assert greenrack_modules.run(release, **local)["release"] == first["release"]
     # Links to them are made with the release: other directories are another release.
     other = greenrack_modules.run(release, **{**local, "shared": []})
     assert other["release"] != first["release"]
+
+
+def test_files_where_releases_share_a_directory_are_told(
+    given: dict[str, Any], repository: Path
+) -> None:
+    (repository / "web/shop/uploads").mkdir()
+    (repository / "web/shop/uploads/avatar.png").touch()
+    local = {**given, "source": str(repository / "web"), "ref": "", "folder": ""}
+    (told,) = greenrack_modules.run(release, **local)["warnings"]
+    assert "not released: shop/uploads/avatar.png." in str(told)
+    assert greenrack_modules.run(release, **local).get("warnings", []) == [], "told in every run"
 
 
 def test_a_folder_without_a_repository_has_no_commits(
@@ -188,6 +202,18 @@ def test_what_stands_elsewhere_has_to_be_locked(tmp_path: Path, line: str) -> No
     path.write_text(f"blinker\n{line}\n")
     with pytest.raises(Refused, match="may change unnoticed"):
         wheels.lock_of(path, [], BOOKWORM, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"),
+    [(">=3.9", True), ("<3.12,>=3.11.2", True), (">=3.12", False), ("<3.11", False)],
+)
+def test_a_project_may_not_be_for_the_hosts_python(wanted: str, fits: bool, tmp_path: Path) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(f'[project]\nname = "shop"\nversion = "1"\nrequires-python = "{wanted}"\n')
+    says = f"requires Python {wanted}, and the host has 3.11"
+    with nullcontext() if fits else pytest.raises(Refused, match=says):
+        wheels.check_python(path, BOOKWORM)
 
 
 def test_requirements_nobody_can_satisfy_are_refused(tmp_path: Path) -> None:

@@ -166,7 +166,16 @@ def test_a_missing_module_is_refused_with_what_there_is(source: Path) -> None:
     with pytest.raises(Refused) as refused:
         source_of.check_source(source, ["wsgi:app", "wsgi_gevent:app"], OURS)
     assert "There is no module 'wsgi_gevent'" in str(refused.value)
-    assert "Modules there: manage, wsgi." in str(refused.value)
+    assert "Modules there: manage, shop, wsgi." in str(refused.value)
+    assert "such as wsgi:app" in str(refused.value)
+
+
+def test_old_scripts_that_nothing_imports_are_left_alone(source: Path) -> None:
+    for folder in ("scripts", "{{ project }}", "shop/templates"):
+        (source / folder).mkdir(parents=True)
+        (source / folder / "old.py").write_text("print 'old'\n")
+    files = source_of.check_source(source, ["wsgi:app"], OURS)
+    assert Path("scripts/old.py") in files
 
 
 def test_a_missing_attribute_is_refused_with_what_there_is(source: Path) -> None:

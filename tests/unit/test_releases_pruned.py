@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import greenrack_modules
@@ -22,8 +23,12 @@ def application(tmp_path: Path) -> Path:
         folder.mkdir(parents=True)
         (folder / ".venv").symlink_to(tmp_path / "envs" / environment)
         os.utime(folder, (age, age))
-    (tmp_path / "releases" / "r5.partial").mkdir()
+    for made, hours in (("r5.partial", 0), ("r0.partial", 2)):
+        (tmp_path / "releases" / made).mkdir()
+        os.utime(tmp_path / "releases" / made, times=(time.time() - 3600 * hours,) * 2)
     (tmp_path / "envs" / "e4.wheels").mkdir()
+    (tmp_path / "envs" / "e0.lock").touch()
+    os.utime(tmp_path / "envs" / "e0.lock", (0, 0))
     return tmp_path
 
 
@@ -45,6 +50,7 @@ def left(application: Path) -> list[str]:
 def test_what_nobody_needs_is_removed(
     in_use: list[str], newest: int, removed: list[str], application: Path
 ) -> None:
+    removed = ["r0.partial", "e0.lock", *removed]  # by tries that were not finished, long ago
     before = left(application)
     asked = {"path": str(application), "in_use": in_use, "newest": newest}
     dry = greenrack_modules.run(pruned, check=True, **asked)

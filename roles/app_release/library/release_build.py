@@ -133,12 +133,25 @@ def static_names(source, files, static):
     return names
 
 
+def told_of(left):
+    """Return what the operator is told of files that are left out, for their directories are the host's."""
+    named = sorted(str(file) for file in left if not file.name.startswith("."))
+    if not named:
+        return []
+    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+    return [
+        f"app_shared names what the application has files in, which are not released: {', '.join(named[:3])}{more}. "
+        "Its directories are the host's own, and begin empty."
+    ]
+
+
 def build(params, source, cache):
     """Build what is missing of the release in the folder `source`; return the module's result."""
     target = Target(params["python"], params["machine"], params["libc"])
     files = check_source(source, params["callables"], params["python"])
     shared = list(map(Path, params["shared"]))
-    files = [file for file in files if not any(each in (file, *file.parents) for each in shared)]
+    left = [file for file in files if any(each in (file, *file.parents) for each in shared)]
+    files = [file for file in files if file not in left]
     static = static_names(source, files, params["static"])
     lock = lock_of(source / params["requirements"], params["extras"], target, cache)
     check_needs(lock, params["needs"])
@@ -163,6 +176,7 @@ def build(params, source, cache):
         pack(static_archive, source, static)
     return {
         "changed": bool(missing),
+        "warnings": told_of(left) if release_archive in missing else [],
         "release": release,
         "environment": environment,
         "release_archive": str(release_archive),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -14,6 +15,7 @@ short_description: Remove old releases
 description:
   - Of the releases under C(releases/), and of their static files under C(static/), keeps the newest and those
     that are in use, and of the virtual environments under C(envs/), those that a kept release names.
+  - What releases and environments that were not finished have left is removed when it is an hour old.
 options:
   path: {description: "The application's directory, such as /srv/demo", type: path, required: true}
   in_use: {description: "Releases that are kept, however old", type: list, elements: str, required: true}
@@ -23,6 +25,8 @@ options:
 RETURN = r"""
 removed: {description: "Directories that were, or would be, removed", type: list, returned: always}
 """
+
+LEFT = ("releases/*.partial", "envs/*.wheels", "envs/*.lock")  # by what was not finished
 
 
 def whole(folder):
@@ -42,13 +46,19 @@ def sorted_out(folder, in_use, newest):
     return kept, [each for each in found if each not in kept]
 
 
+def abandoned(path):
+    """Return what tries that failed have left; what is younger than an hour another run may be making."""
+    left = [each for kind in LEFT for each in path.glob(kind)]
+    return [each for each in left if each.stat().st_mtime < time.time() - 3600]
+
+
 def superfluous(path, in_use, newest):
     """Return the releases, their static files and environments nobody needs."""
     kept, old = sorted_out(path / "releases", in_use, newest)
     _, static = sorted_out(path / "static", in_use, newest)
     environments = [(each / ".venv").resolve().name for each in kept]
     _, unused = sorted_out(path / "envs", environments, 0)
-    return old + static + unused
+    return old + static + unused + abandoned(path)
 
 
 def main():
@@ -65,7 +75,7 @@ def main():
     removed = superfluous(Path(p["path"]), p["in_use"], p["newest"])
     if not module.check_mode:
         for each in removed:
-            shutil.rmtree(each)
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
     module.exit_json(changed=bool(removed), removed=list(map(str, removed)))
 
 

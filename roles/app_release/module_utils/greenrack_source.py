@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import hashlib
 import re
 import sys
@@ -44,10 +45,17 @@ def newer_than_ours(python):
     return tuple(int(number) for number in python.split(".")) > sys.version_info[:2]
 
 
+def importable(name, files):
+    """Say whether a file is a module, at the top or of a package; a folder of old scripts may hold anything."""
+    packages = list(name.parents)[:-1]
+    return name.suffix == ".py" and all(package / "__init__.py" in files for package in packages)
+
+
 def check_syntax(source, files, python):
-    """Refuse Python that no interpreter would import; a newer one's is left to the host."""
+    """Refuse modules that no interpreter would import; a newer one's are left to the host."""
+    there = set(files)
     for name in files:
-        if name.suffix == ".py":
+        if importable(name, there):
             try:
                 ast.parse((source / name).read_bytes(), filename=str(name))
             except (
@@ -89,10 +97,12 @@ def check_callable(source, target):
     base = source.joinpath(*module.split("."))
     path = next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists()), None)
     if path is None:
-        modules = sorted(p.stem for p in source.glob("*.py"))
+        paths = [*source.glob("*.py"), *(path.parent for path in source.glob("*/__init__.py"))]
+        modules = sorted(path.stem for path in paths)
+        nearest = difflib.get_close_matches(module, modules, n=1, cutoff=0) or ["wsgi"]
         raise Refused(
             f"There is no module '{module}' in {source}. Modules there: {', '.join(modules) or 'none'}. "
-            f"Set app_module to one of them, such as {(modules or ['wsgi'])[-1]}:{attribute}"
+            f"Set app_module to one of them, such as {nearest[0]}:{attribute}"
         )
     try:
         bound = set(_names_bound(ast.parse(path.read_bytes())))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from ansible.module_utils.greenrack_source import Refused
+from packaging.specifiers import SpecifierSet
 
 ENTRY = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)")
 NO_WHEEL = re.compile(r"No matching distribution found for ([\w.-]+)==")
@@ -39,6 +40,23 @@ def entries(lock):
     return {name: (version, text) for name, version, text in _locked(lock)}
 
 
+def check_python(path, target):
+    """Refuse a pyproject.toml that is not for the target's Python; uv looks at that of what it needs only."""
+    wanted = re.search(
+        r"^requires-python *= *[\"'](.+?)[\"']", path.read_text(encoding="utf-8"), re.M
+    )
+    any_patch = [target.python, f"{target.python}.99"]  # the host's patch level is not known here
+    if (
+        path.name == "pyproject.toml"
+        and wanted
+        and not list(SpecifierSet(wanted[1]).filter(any_patch))
+    ):
+        raise Refused(
+            f"{path} requires Python {wanted[1]}, and the host has {target.python}. Valid is a host with such "
+            "a Python: Debian 12 has 3.11, Debian 13 has 3.13."
+        )
+
+
 def lock_of(path, extras, target, cache):
     """Return the path of a lock file: `path`, or what its requirements without hashes were resolved to.
 
@@ -47,6 +65,7 @@ def lock_of(path, extras, target, cache):
     """
     if not path.is_file() or "--hash=" in path.read_text(encoding="utf-8"):
         return path
+    check_python(path, target)
     text = path.read_text(encoding="utf-8")
     elsewhere = re.search(r"^(-.*|dynamic *=.*dependencies.*)$", text, re.M)
     if elsewhere:
@@ -134,7 +153,7 @@ def _compile(paths, target, options):
             f"{paths[0]} cannot be satisfied for {target}:\n{done.stderr.strip()}\n"
             "If that is about the network, cure it and type the same command again. Else cure the file; where it is "
             "a lock, its source, and type: uv pip compile --universal --generate-hashes "
-            f"requirements.in -o {paths[0].name}"
+            f"requirements.in -o {'locked.txt' if paths[0].suffix in ('.toml', '.lock') else paths[0].name}"
         )
     return done.stdout
 
