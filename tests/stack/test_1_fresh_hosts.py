@@ -24,6 +24,7 @@ REFUSALS = {
         "-e app_source=/nonexistent": ["'/nonexistent' is no folder"],
         "-e serverr=uwsgi_gevent": ["serverr (did you mean server?)"],
         "-e app_server_workrs=3": ["app_server_workrs (did you mean app_server_workers?)"],
+        "-e app_health_path=healthz": ["app_health_path is 'healthz'", "begins with /"],
         "-e app_name=My_App": ["app_name is 'My_App'", "lower-case letters"],
         "-e nginx_port=99999": ["nginx_port is 99999", "1 to 65535"],
         "-e app_concurrency=0": ["app_concurrency is 0", "1 to 100000"],
@@ -48,6 +49,9 @@ REFUSALS = {
     "variables that do not suit the hosts": {
         "-e preflight_free_mb=99999999": ["inodes free under /", "99999999 MiB"],
         "-e app_name=www-data": ["a user 'www-data' already", "Choose another app_name"],
+        '-e {"app_secrets":{"KEY":"{{nobody_said}}"}}': [
+            "app_secrets.KEY has no value: 'nobody_said' is undefined"
+        ],
         "-e service_address=app1": ["'app1', which is no IPv4 address"],
         "-e base_journal_size=much": ["base_journal_size is 'much'", "-e base_journal_size=500M"],
         "-e base_reboot_at=25:99": ["base_reboot_at is '25:99'", "04:30"],

@@ -18,7 +18,14 @@ def _filter(file, name=None):
     return filters[name] if name else next(iter(filters.values()))
 
 
-KNOWN = ["server", "app_source", "app_module", "nginx_port", "postgresql_port"]
+KNOWN = [
+    "server",
+    "app_source",
+    "app_module",
+    "nginx_port",
+    "nginx_max_body_size",
+    "postgresql_port",
+]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +36,7 @@ KNOWN = ["server", "app_source", "app_module", "nginx_port", "postgresql_port"]
         ("app_sorce", "app_source"),
         ("nginx_prot", "nginx_port"),
         ("app_modul", "app_module"),
+        ("nginx_max_body", "nginx_max_body_size"),
     ],
 )
 def test_a_nearly_known_name_is_a_typo(name, closest):
@@ -36,7 +44,8 @@ def test_a_nearly_known_name_is_a_typo(name, closest):
 
 
 @pytest.mark.parametrize(
-    "name", ["server", "my_team", "ansible_user", "_app_source", "app_color", "http_port"]
+    "name",
+    ["server", "my_team", "ansible_user", "_app_source", "app_color", "http_port", "nginx", "app"],
 )
 def test_other_names_are_left_alone(name):
     assert _filter("typos")([name], KNOWN) == {}

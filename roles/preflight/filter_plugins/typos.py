@@ -14,7 +14,8 @@ def likely_typos(names, known):
     found = {}
     for name in set(names) - known:
         swapped = [other for other in known if sorted(other) == sorted(name)]
-        closest = swapped or difflib.get_close_matches(name, known, n=1, cutoff=0.86)
+        begun = [other for other in sorted(known) if "_" in name and other.startswith(f"{name}_")]
+        closest = swapped or difflib.get_close_matches(name, known, n=1, cutoff=0.86) or begun
         if closest and not name.startswith(("ansible_", "_")):
             found[name] = closest[0]
     return dict(sorted(found.items()))
