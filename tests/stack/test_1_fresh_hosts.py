@@ -35,6 +35,7 @@ REFUSALS = {
         "-e app_tls=true -e internal_tls=false": ["app_tls is true and internal_tls false"],
         "-e pooler=ture": ["pooler is ture, and valid is true or false"],
         "-e profil=tutorial": ["profil (did you mean profile?)"],
+        "-ecreate -e--for=ada": ["ends a value at its first space, and took create --for for"],
         "--limit proxy1": ["leaves out app1", "--limit proxy1,app1"],
     },
     "a host that knows what is live left out": {

@@ -1,5 +1,6 @@
 """Applications nobody wrote for greenrack, beside the demo, each with its own mode, on the hosts the demo is on."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -157,6 +158,49 @@ def test_what_it_writes_and_its_static_files_outlive_a_release(single, flaskr, t
     assert _style(single)[1] != "/* the second release */\n"
     # Pages of the release before are still open in browsers.
     assert single.get("/static/new.css", address=f"{single.prefix}.11:8080")[0] == 200
+
+
+def _command(lab, command, *arguments):
+    """Run a command of the application, told a secret."""
+    told = {"command": command, "app_secrets": {"TOKEN": "never-to-be-shown"}}
+    return lab.play("playbooks/run.yml", "-e", json.dumps(told), *arguments)
+
+
+def test_command_is_run_in_the_release_that_is_live(single, flaskr):
+    """After the way back: the newest release is not it."""
+    command = 'id --user --name; pwd; test -e /proc/1 || flask --app flaskr routes; echo "<$TOKEN>"'
+    run = _command(flaskr, f"{command}; touch instance/ran")
+    assert (run.code, run.changed) == (0, {"box1": 1}), run.output
+    shown = "systemctl show --value --property=WorkingDirectory --state=active 'flaskr-*.service'"
+    live = single.run("box1", shown).split()
+    newest = single.run("box1", "ls -td /srv/flaskr/releases/* | head -1")
+    assert [newest] != live, "it proves nothing"
+    said = run.output.split("which is live.")[1].split()
+    assert said[:2] == ["flaskr", *live], run.output
+    assert "blog.index" in said, run.output
+    assert "<********>" in said, run.output
+    assert single.run("box1", "stat --format=%U /srv/flaskr/shared/instance/ran") == "flaskr"
+
+
+def test_command_that_fails_says_how_and_a_dry_run_runs_none(single, flaskr):
+    run = _command(flaskr, "touch instance/failed; echo no $TOKEN >&2; exit 7")
+    assert run.code != 0, run.output
+    assert "Ended with 7: " in run.output, run.output
+    assert "no ********" in run.output, run.output
+    run = _command(flaskr, "touch instance/dry", "--check")
+    assert (run.code, run.changed) == (0, {"box1": 0}), run.output
+    assert "Would run 'touch instance/dry' on box1" in run.output, run.output
+    listed = single.run("box1", "ls /srv/flaskr/shared/instance").split()
+    assert ("failed" in listed, "dry" in listed) == (True, False)
+
+
+def test_command_of_what_is_not_deployed_is_refused(flaskr):
+    run = _command(flaskr, "true", "-e", "app_name=never")
+    assert run.code != 0, run.output
+    assert "Nothing is live on box1 yet. Type: ansible-playbook site.yml" in run.output, run.output
+    run = _command(flaskr, "")
+    assert run.code != 0, run.output
+    assert "There is no command to run" in run.output, run.output
 
 
 def test_commit_that_is_not_there_is_refused(flaskr):
