@@ -18,7 +18,7 @@ description:
   - Writes the files as C(config_files) does.
   - Enables and starts the service, and restarts or reloads it when one of its files, or its unit
     file, is younger than the service's last start or reload. Then waits until it answers, if told where,
-    but no longer once it has failed, or ended by itself three times.
+    but no longer once it has failed, or ended by itself three times, and three seconds are over.
   - A handler is lost when the run that notified it is interrupted; the ages of the files are not.
   - A dry run tells what the files it would write would take.
 options:
@@ -96,6 +96,7 @@ PROPERTIES = (
     "NRestarts",
 )
 ENOUGH = 3  # times it ends by itself; once or twice, what it needs may not have been there yet
+PATIENCE = 3  # seconds, in which it may end more often
 
 
 class Failed(Exception):
@@ -180,7 +181,7 @@ class Ends:
     """How often a unit ended by itself, from now on."""
 
     def __init__(self, name):
-        self.name = name
+        self.name, self.began = name, time.monotonic()
         self.before = int(show(name)["NRestarts"])
 
     def enough(self):
@@ -191,7 +192,8 @@ class Ends:
         # systemd counts from 0 again when somebody starts it.
         self.before = min(self.before, int(unit["NRestarts"]))
         ends = int(unit["NRestarts"]) - self.before
-        return f"and ended by itself {ends} times" if ends >= ENOUGH else ""
+        often = ends >= ENOUGH and time.monotonic() > self.began + PATIENCE
+        return f"and ended by itself {ends} times" if often else ""
 
 
 def main():

@@ -126,9 +126,9 @@ def test_static_files_come_compressed_and_the_code_is_nobody_elses(single, flask
     answer = requests.get(url, headers={"Accept-Encoding": "gzip"}, timeout=30)
     assert answer.headers["Content-Encoding"] == "gzip"
     assert answer.text == _style(single)[1]
-    read = "runuser -u nobody -- sh -c 'cat /srv/flaskr/releases/*/flaskr/__init__.py'"
-    assert "Permission denied" in single.host("box1").run(read).stderr
-    assert "create_app" in single.run("box1", read.replace("-u nobody", "-u flaskr"))
+    read = "cd /; runuser -u {} -- find /srv/flaskr/releases -name schema.sql"
+    assert "Permission denied" in single.host("box1").run(read.format("nobody")).stderr
+    assert "flaskr/schema.sql" in single.run("box1", read.format("flaskr"))
 
 
 def test_what_it_writes_and_its_static_files_outlive_a_release(single, flaskr, tutorial):

@@ -51,6 +51,8 @@ def answer(path):
         path = type(request.environ.get("REMOTE_ADDR")).__name__
     if path == "fail":
         raise RuntimeError("as an application may")
+    if path == "later":
+        return app.response_class(1 / 0 for _ in "a page that fails before its first word")
     if path == "held":
         time.sleep(0.5)
         path = subprocess.check_output(["grep", "SigBlk", "/proc/self/status"], text=True).split()[1]

@@ -248,7 +248,9 @@ def test_a_program_that_the_application_starts_can_be_ended(
         for status, answer in pool.map(lambda _: ask(bind, "http", "/held", 100), range(many)):
             held = {n for n in signal.valid_signals() if int(answer.split()[-1], 16) >> n - 1 & 1}
             assert (status, held - {signal.SIGHUP}) == (200, set())
-        assert ask(bind, "http", "/fail", 100)[0] == 500, "nobody answers for what fails"
+        for path in ("/fail", "/later"):
+            status, answer = ask(bind, "http", path, 100)
+            assert (status, "Internal Server Error" in answer) == (500, True), (path, answer)
 
 
 @pytest.mark.parametrize("kind", ["tcp"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import greenrack_modules
 import pytest
 import yaml
+from jinja2 import UndefinedError
 
 ROLES = Path(__file__).parents[2] / "roles"
 INVENTORIES = ROLES.parent / "inventories"
@@ -69,6 +70,30 @@ def test_names_the_inventory_takes_are_no_typos_of_each_other():
     for path in (ROLES.parent / "inventories").glob("**/*.yml"):
         names |= set(yaml.safe_load(path.read_text()) or {})
     assert _filter("typos")(names, names) == {}
+
+
+class Lazy(dict):
+    """Values that are filled in as they are looked at, as Ansible's are."""
+
+    def __getitem__(self, name):
+        value = super().__getitem__(name)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+
+def test_what_nobody_has_defined_is_told_and_no_secret():
+    values = {
+        **{"GOOD": "a", "NUMBER": 5, "LATER": UndefinedError("'app_release_build' is undefined")},
+        **{"FORGOTTEN": UndefinedError("'vault_key' is undefined")},
+        **{"WRONG": UndefinedError("time data 's3cret' does not match")},
+    }
+    given = Lazy(app_env=Lazy(values), app_secrets=UndefinedError("'all' is undefined"), none=None)
+    assert _filter("unresolved")(given) == {
+        "app_env.FORGOTTEN": "'vault_key' is undefined",
+        "app_env.WRONG": "it cannot be filled in",
+        "app_secrets": "'all' is undefined",
+    }
 
 
 def test_argument_specs_come_without_defaults(tmp_path):

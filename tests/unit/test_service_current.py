@@ -184,6 +184,7 @@ def shows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def shows(*units: dict[str, str]) -> None:
         left = list(units)
         monkeypatch.setattr(service, "show", lambda _name: left.pop(0) if left[1:] else left[0])
+        monkeypatch.setattr(service, "PATIENCE", 0)
         monkeypatch.setattr(service, "journal", lambda _name, _since: "the journal says")
 
     return shows

@@ -45,6 +45,7 @@ environment: {description: Name of the environment, type: str, returned: success
 release_archive: {description: Path of the packed code, type: path, returned: success}
 environment_archive: {description: Path of the packed wheels, type: path, returned: success}
 static_archive: {description: "Path of the static files, named as their URLs; or empty", type: str, returned: success}
+left: {description: "Files not in a new release, for app_shared names them", type: list, returned: success}
 commit: {description: "The commit; empty for a folder's files as they are", type: str, returned: success}
 """
 
@@ -133,18 +134,6 @@ def static_names(source, files, static):
     return names
 
 
-def told_of(left):
-    """Return what the operator is told of files that are left out, for their directories are the host's."""
-    named = sorted(str(file) for file in left if not file.name.startswith("."))
-    if not named:
-        return []
-    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    return [
-        f"app_shared names what the application has files in, which are not released: {', '.join(named[:3])}{more}. "
-        "Its directories are the host's own, and begin empty."
-    ]
-
-
 def build(params, source, cache):
     """Build what is missing of the release in the folder `source`; return the module's result."""
     target = Target(params["python"], params["machine"], params["libc"])
@@ -176,7 +165,9 @@ def build(params, source, cache):
         pack(static_archive, source, static)
     return {
         "changed": bool(missing),
-        "warnings": told_of(left) if release_archive in missing else [],
+        "left": [str(file) for file in left if file.name[0] != "."]
+        if release_archive in missing
+        else [],
         "release": release,
         "environment": environment,
         "release_archive": str(release_archive),
@@ -217,6 +208,12 @@ def main():
         result = run(module.params)
     except (Refused, OSError) as error:
         module.fail_json(msg=str(error))
+    if result["left"]:
+        named = ", ".join(result["left"][:3]) + (", ..." if len(result["left"]) > 3 else "")
+        module.warn(
+            f"app_shared names what the application has files in, which are not released: {named}. Its directories "
+            "are the host's own, and begin empty."
+        )
     module.exit_json(**result)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import subprocess
@@ -9,7 +10,7 @@ import sys
 from pathlib import Path
 
 from ansible.module_utils.greenrack_source import Refused
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 ENTRY = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)")
 NO_WHEEL = re.compile(r"No matching distribution found for ([\w.-]+)==")
@@ -45,16 +46,15 @@ def check_python(path, target):
     wanted = re.search(
         r"^requires-python *= *[\"'](.+?)[\"']", path.read_text(encoding="utf-8"), re.M
     )
-    any_patch = [target.python, f"{target.python}.99"]  # the host's patch level is not known here
-    if (
-        path.name == "pyproject.toml"
-        and wanted
-        and not list(SpecifierSet(wanted[1]).filter(any_patch))
-    ):
-        raise Refused(
-            f"{path} requires Python {wanted[1]}, and the host has {target.python}. Valid is a host with such "
-            "a Python: Debian 12 has 3.11, Debian 13 has 3.13."
-        )
+    if path.name != "pyproject.toml" or not wanted:
+        return
+    patches = [f"{target.python}.{patch}" for patch in range(100)]  # the host's is not known here
+    with contextlib.suppress(InvalidSpecifier):  # of which uv says what is wrong
+        if not list(SpecifierSet(wanted[1]).filter(patches)):
+            raise Refused(
+                f"{path} requires Python {wanted[1]}, and the host has {target.python}. Valid is a host with such "
+                "a Python: Debian 12 has 3.11, Debian 13 has 3.13."
+            )
 
 
 def lock_of(path, extras, target, cache):

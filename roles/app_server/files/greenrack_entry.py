@@ -6,10 +6,12 @@ application whose entry does not, GREENRACK_PATCH names what is patched here: ge
 The gate reads the report, RUNTIME_DIRECTORY/PID.report: a claim of "async" is checked inside.
 """
 
+import contextlib
 import errno
 import importlib
 import importlib.util
 import io
+import itertools
 import os
 import sys
 
@@ -47,20 +49,19 @@ def _read(source, length):
 
 
 class _Answer:
-    """An answer with whose end the body of its request is closed, which applications may keep for long, in circles."""
+    """The pieces of an answer, with whose end it is closed, and what else is given."""
 
-    def __init__(self, answer, body):
-        self._answer, self._body = answer, body
+    def __init__(self, pieces, answer, *others):
+        self._pieces, self._ending = pieces, (*reversed(others), answer)
 
     def __iter__(self):
-        return iter(self._answer)
+        return iter(self._pieces)
 
     def close(self):
-        try:
-            if hasattr(self._answer, "close"):
-                self._answer.close()
-        finally:
-            self._body.close()
+        with contextlib.ExitStack() as stack:
+            for each in self._ending:
+                if hasattr(each, "close"):
+                    stack.callback(each.close)
 
 
 def _whole(application):
@@ -76,8 +77,11 @@ def _whole(application):
             return application(environ, start_response)
         body = environ["wsgi.input"] = _read(environ["wsgi.input"], length)
         answer = application(environ, start_response)
-        # uWSGI knows a file that is the answer by itself, and that has `read`.
-        return answer if length <= _IN_MEMORY or hasattr(answer, "read") else _Answer(answer, body)
+        # uWSGI knows a file that is the answer by itself, and that has `read`. A body that is a file is closed with the
+        # answer: applications may keep it for long, in circles.
+        if length <= _IN_MEMORY or hasattr(answer, "read"):
+            return answer
+        return _Answer(answer, answer, body)
 
     return whole
 
@@ -108,18 +112,28 @@ def _signalled(application):
 
 
 def _answering(application):
-    """Return the application, whose failure is answered: uWSGI would send nothing, of which nginx makes a 502."""
+    """Return the application, whose failure before its first piece is answered, as other servers do.
+
+    uWSGI would send nothing, of which nginx makes a 502; or, where a generator fails, 200.
+    """
 
     def answering(environ, start_response):
+        answer = None
         try:
-            return application(environ, start_response)
+            answer = application(environ, start_response)
+            if hasattr(answer, "read"):  # a file, which uWSGI knows by itself
+                return answer
+            pieces = iter(answer)
+            first = next(pieces, b"")
         except Exception:
             import traceback
 
             traceback.print_exc()
-            kind = [("Content-Type", "text/plain")]
-            start_response("500 Internal Server Error", kind, sys.exc_info())
+            _Answer((), answer).close()
+            # Not with what was raised, which uWSGI would raise again.
+            start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
             return [b"Internal Server Error\n"]
+        return _Answer(itertools.chain([first], pieces), answer)
 
     return answering
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from ansible.errors import AnsibleError
 from jinja2 import UndefinedError
+
+# These say names. Any other error may say what was given, and that may be a secret.
+SAFE = re.compile(r"'\w+' is undefined|object of type '\w+' has no attribute '\w+'")
+LATER = "'app_release_build' is undefined"  # it is made after this is asked
 
 
 def unresolved(given):
@@ -13,13 +20,28 @@ def unresolved(given):
     """
     found = {}
     for variable in given:
-        name = variable
+        name = ""
         try:
-            for name in given[variable]:
-                str(given[variable][name])
+            values = given[variable]
+            for name in values if isinstance(values, Mapping) else ():
+                _look(found, f"{variable}.{name}", values, name)
         except (AnsibleError, UndefinedError) as error:
-            found[variable if name == variable else f"{variable}.{name}"] = str(error)
+            found[variable] = _told(error)
     return found
+
+
+def _look(found, what, values, name):
+    """Note why a value cannot be filled in, if it cannot."""
+    try:
+        str(values[name])
+    except (AnsibleError, UndefinedError) as error:
+        if str(error) != LATER:
+            found[what] = _told(error)
+
+
+def _told(error):
+    """Return what may be told of an error."""
+    return str(error) if SAFE.fullmatch(str(error)) else "it cannot be filled in"
 
 
 class FilterModule:
