@@ -48,10 +48,15 @@ def result(spec, used, stdout, log, **more):
     return build_result(cell | more, stdout, log, used["lag"])
 
 
+# What was asked for again is counted of the whole machine, on which other tests lose connections: so it is given here.
 def since_due(spec, outdir, resent=0):
     """Return the p99 of the wait since each request was due, as a search judges by it."""
-    # That is counted of the whole machine, on which other tests lose connections.
     return load.judged(*load.told(outdir), spec, spec["rate"], resent)[1]
+
+
+def lag_of(spec, outdir, resent=0):
+    """Return how late requests were started, as it is recorded."""
+    return load.judged(*load.told(outdir), spec, spec["rate"], resent)[2]
 
 
 def test_a_stall_shows_in_the_tail_of_an_open_load(tmp_path):
@@ -153,8 +158,9 @@ def test_a_generator_that_was_not_let_run_is_told_by_its_lag(tmp_path):
     # As the server saw it; a busy machine may let it stand still once more.
     late = max(at - asked[0] - number / 100 for number, at in enumerate(asked))
     assert late > 0.9
-    assert used["lag"]["p99"] == pytest.approx(late, rel=0.1)
-    assert used["lag"]["p50"] < used["lag"]["p99"] / 2
+    lag = lag_of(spec, tmp_path)
+    assert lag["p99"] == pytest.approx(late, rel=0.1)
+    assert lag["p50"] < lag["p99"] / 2
     assert since_due(spec, tmp_path) == pytest.approx(late, rel=0.1)
     doc = result(spec, used, stdout, log, delay=1)
     assert doc["lag"] == used["lag"]
