@@ -161,6 +161,7 @@ def test_a_generator_that_was_not_let_run_is_told_by_its_lag(tmp_path):
     lag = lag_of(spec, tmp_path)
     assert lag["p99"] == pytest.approx(late, rel=0.1)
     assert lag["p50"] < lag["p99"] / 2
+    assert used["lag"] == lag_of(spec, tmp_path, used["syn_resent"])
     assert since_due(spec, tmp_path) == pytest.approx(late, rel=0.1)
     doc = result(spec, used, stdout, log, delay=1)
     assert doc["lag"] == used["lag"]

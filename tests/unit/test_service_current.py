@@ -246,6 +246,14 @@ def test_what_ends_by_itself_is_not_waited_for(
     assert result["msg"].endswith("The end of its journal since then:\nthe journal says")
 
 
+def test_what_ends_often_in_its_first_seconds_is_waited_for(
+    shows: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shows(*restarted(0, 5))
+    monkeypatch.setattr(service, "PATIENCE", 600)
+    assert service.Ends("web.service").enough() == ""
+
+
 def test_what_ended_once_is_waited_for(shows: Callable[..., None]) -> None:
     shows(unit(), *restarted(0, 1))
     with socket.socket() as held:

@@ -140,7 +140,7 @@ def build(params, source, cache):
     files = check_source(source, params["callables"], params["python"])
     shared = list(map(Path, params["shared"]))
     left = [file for file in files if any(each in (file, *file.parents) for each in shared)]
-    files = [file for file in files if file not in left]
+    files = sorted(set(files) - set(left))
     static = static_names(source, files, params["static"])
     lock = lock_of(source / params["requirements"], params["extras"], target, cache)
     check_needs(lock, params["needs"])

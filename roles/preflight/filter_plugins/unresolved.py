@@ -20,7 +20,6 @@ def unresolved(given):
     """
     found = {}
     for variable in given:
-        name = ""
         try:
             values = given[variable]
             for name in values if isinstance(values, Mapping) else ():
