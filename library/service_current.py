@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -40,6 +41,7 @@ options:
     elements: path
     default: []
   check: {description: Command that must succeed before a restart or reload, type: list, elements: str, default: []}
+  handover: {description: "File made before a restart: the service leaves its socket to the next one", type: path}
   hidden: {description: What no message may show, for the journal may hold it, type: list, elements: str, default: []}
   answers:
     description: Where it must answer 2xx itself, so that no proxy's answer is taken for its own.
@@ -67,6 +69,7 @@ ARGUMENTS = {
         "default": [],
     },
     "reads": {"type": "list", "elements": "path", "default": []},
+    "handover": {"type": "path"},
     "hidden": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "check": {"type": "list", "elements": "str", "default": []},
     "answers": {
@@ -165,7 +168,7 @@ def plan(unit, restart_on, reload_on, units, written):
     return [*steps, verb] if verb else steps
 
 
-def do(step, name, check):
+def do(step, name, check, handover=None):
     """Take one step of the plan."""
     if step == "reload-units":
         run("systemctl", "daemon-reload")
@@ -174,6 +177,10 @@ def do(step, name, check):
     else:
         if check:
             run(*check)
+        if step == "restart" and handover:
+            with contextlib.suppress(FileExistsError, FileNotFoundError):  # it may have no socket
+                # The directory is the service's: what it may have put there is not followed.
+                os.close(os.open(handover, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         run("systemctl", step, name)
 
 
@@ -207,7 +214,7 @@ def main():
         steps = plan(show(name), *takes, set(paths))
         if not module.check_mode:
             for step in steps:
-                do(step, name, module.params["check"])
+                do(step, name, module.params["check"], module.params["handover"])
             if module.params["answers"]:
                 wait_for_answer(**module.params["answers"], vain=Ends(name).enough)
     except (Failed, NoAnswer) as error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
+import socket
 
 from aiohttp import web
 
@@ -71,6 +72,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8081, help="port to listen on (%(default)s)")
     parser.add_argument(
+        "--descriptor",
+        type=int,
+        help="a listening socket it was given, instead of --host and --port",
+    )
+    parser.add_argument(
         "--max-delay",
         type=seconds,
         default=60.0,
@@ -89,10 +95,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     options = parse_arguments()
+    if options.descriptor is None:
+        where = {"host": options.host, "port": options.port}
+    else:
+        where = {"sock": socket.socket(fileno=options.descriptor)}
     web.run_app(
         create_app(options.max_delay),
-        host=options.host,
-        port=options.port,
+        **where,
         backlog=options.backlog,
         access_log=None,
         # On a stop aiohttp waits this long for each request it is working on; it returns as

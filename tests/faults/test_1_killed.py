@@ -7,6 +7,7 @@ CHILD = "kill -KILL $(pgrep --parent $(systemctl show --value --property=MainPID
 POSTGRESQL = "postgresql@15-main"
 BACK = "back by itself; what is asked until then fails"
 IN_FLIGHT = "only what it was doing fails"
+WAITS = "only what it was doing fails; what is asked until it is back waits"
 
 # What is killed, on which host and how; what becomes of it; which routes need it.
 KILLED = {
@@ -17,12 +18,18 @@ KILLED = {
         IN_FLIGHT,
         {"page", "database", "unrelated"},
     ),
-    "the application's master": ("app1", MAIN, "APP", BACK, {"page", "database", "unrelated"}),
+    "the application's master": (
+        "app1",
+        MAIN,
+        "APP",
+        WAITS,
+        {"page", "database", "unrelated"},
+    ),
     "a worker of nginx": ("proxy1", CHILD, "nginx", IN_FLIGHT, {"page", "database", "unrelated"}),
     "nginx's master": ("proxy1", MAIN, "nginx", BACK, {"page", "database", "unrelated"}),
-    "the slow API": ("api1", MAIN, "slow-api", BACK, {"page", "database"}),
-    "the postmaster": ("db1", MAIN, POSTGRESQL, BACK, {"database"}),
-    "a process of PostgreSQL": ("db1", CHILD, POSTGRESQL, BACK, {"database"}),
+    "the slow API": ("api1", MAIN, "slow-api", WAITS, {"page", "database"}),
+    "the postmaster": ("db1", MAIN, POSTGRESQL, WAITS, {"database"}),
+    "a process of PostgreSQL": ("db1", CHILD, POSTGRESQL, WAITS, {"database"}),
 }
 
 
@@ -36,7 +43,7 @@ def test_what_is_killed_comes_back(deployed, suffered, what):
     if promise == BACK:
         assert felt.failed("database"), f"nothing was felt of it\n{felt}"
     else:
-        # What came later is served by another worker: nginx had it on a connection that the dead one had accepted.
+        # What came later is served by another worker, or the next master: the dead one had accepted its connection.
         for route in needing:
             assert len(felt.after(route)) <= felt.in_flight(route) + 2, felt
 
@@ -46,11 +53,11 @@ def test_pooler_that_is_killed_comes_back(deployed, suffered):
     assert run.code == 0, run.output
     try:
         felt = suffered(
-            "`kill -9` PgBouncer", BACK, lambda: deployed.run("db1", MAIN.format("pgbouncer"))
+            "`kill -9` PgBouncer", WAITS, lambda: deployed.run("db1", MAIN.format("pgbouncer"))
         )
     finally:
         run = deployed.play("site.yml", "-e", "server=uwsgi_gevent")
         assert run.code == 0, run.output
     assert felt.failed("page") == felt.failed("unrelated") == [], felt
-    assert felt.failed("database"), f"nothing was felt of it\n{felt}"
-    assert felt.statuses("database") == {503}, felt
+    assert len(felt.after("database")) <= felt.in_flight("database") + 2, felt
+    assert felt.statuses("database") <= {503}, felt

@@ -19,6 +19,12 @@ def _in_flight(lab):
     return int(lab.run("api1", "ss -Htn state established 'sport = :8081' | wc -l"))
 
 
+def _kept(lab):
+    """Return whether there is one instance, without nginx, and systemd keeps its socket."""
+    shown = lab.run("app1", "systemctl show --property=NFileDescriptorStore,Environment demo-blue")
+    return "NFileDescriptorStore=1" in shown and "proxy=false" in shown
+
+
 SERVING = [(mode, front) for front in ("nginx", "nobody") for mode in MODES]
 
 
@@ -27,14 +33,16 @@ def test_mode_serves_behind(deployed, mode, front):
     proxied = front == "nginx"
     # Of these, one takes a request at a time, and the other one is gone over to from it.
     rate = 2 if mode in ("devserver", "devserver_threaded") else 40
-    asking = Clients(f"{deployed.prefix}.11", "/?delay=0.2", rate)
+    address = None if proxied else f"{deployed.prefix}.21:8000"
+    # What is restarted in place closes the connections that clients keep.
+    asking = Clients(address or f"{deployed.prefix}.11", "/?delay=0.2", rate, keep=proxied)
+    lossless = proxied or (MODES[mode]["graceful"] and _kept(deployed))
     if proxied:
         assert deployed.comes_back() is None  # it was just restarted
-    with asking if proxied else nullcontext() as clients:
+    with asking if lossless else nullcontext() as clients:
         switch(deployed, f"server={mode}", *([] if proxied else ["proxy=false"]))
     assert clients is None or (clients.failures, clients.sent > 1) == ([], True)
     assert proxied or deployed.instance() == "demo-blue"  # the one whose port clients know
-    address = None if proxied else f"{deployed.prefix}.21:8000"
     assert [deployed.get(path, address)[0] for path in PATHS] == [200] * len(PATHS)
     assert deployed.host("proxy1").service("nginx").is_running == proxied
     runs = f"systemctl show --property=MainPID,NRestarts {deployed.instance()}"
@@ -59,6 +67,15 @@ def test_mode_serves_behind(deployed, mode, front):
                 time.sleep(0.1)
             deployed.run("app1", f"systemctl restart {deployed.instance()}")
         assert [future.result() for future in futures] == [200] * 6
+        assert deployed.comes_back() is None
+        with Clients(f"{deployed.prefix}.11", "/healthz", 40) as clients:
+            time.sleep(0.5)
+            deployed.run("app1", f"systemctl kill --signal=KILL {deployed.instance()}")
+            assert deployed.comes_back() is None
+            time.sleep(2)
+        assert "NRestarts=1" in deployed.run("app1", runs)
+        # What it was doing; what came then waited for the next one.
+        assert len(clients.failures) <= 3, clients.failures
 
 
 def test_gunicorn_speaks_the_uwsgi_protocol(deployed):

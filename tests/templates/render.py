@@ -117,6 +117,7 @@ def variables(role: str, **overrides: Any) -> dict[str, Any]:
         **of_role(role, "defaults"),
         **GIVEN,
         **of_role("server_mode", "vars"),
+        **of_role("service_socket", "vars"),
         **of_role(role, "vars"),
         "role_path": str(path),
         "ansible_search_path": [str(path)],

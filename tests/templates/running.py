@@ -89,9 +89,12 @@ def settings(folder: Path, given: dict[str, Any]) -> dict[str, str]:
 
 def command(given: dict[str, Any]) -> list[str]:
     """Return the unit's command, or skip the test where there is no such program."""
-    words = shlex.split(evaluate("app_server", "__app_server_command", **given))
-    if not Path(words[0]).exists():
-        pytest.skip(f"no {Path(words[0]).name} in this environment, so it cannot be tried")
+    ours = str(ROLES / "service_socket" / "files")
+    text = evaluate("app_server", "__app_server_command", **given)
+    words = shlex.split(text.replace("/usr/local/lib/greenrack", ours))
+    program = next(Path(word) for word in words if "/.venv/bin/" in word)
+    if not program.exists():
+        pytest.skip(f"no {program.name} in this environment, so it cannot be tried")
     return words
 
 

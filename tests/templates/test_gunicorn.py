@@ -74,7 +74,7 @@ def test_gunicorn_knows_every_setting(mode: str, protocol: str) -> None:
 def test_what_is_served_and_how(mode: str, protocol: str, bind: str) -> None:
     clients = ["127.0.0.1", "10.0.0.11"]
     found = parsed(mode, bind, protocol, app_server_clients=clients)
-    assert found["bind"] == bind
+    assert found["bind"] == "fd://3"
     assert found["protocol"] == protocol
     assert found["chdir"] == "/srv/demo/releases/0123456789ab"
     assert found["workers"] == 2

@@ -66,11 +66,11 @@ def faults_of_the_command(row: dict[str, Any]) -> list[str]:
     found = []
     if not (ROLES / "app_server" / "templates" / row["template"]).exists():
         found.append(f"template {row['template']} does not exist")
-    if not row["command"].startswith("{env}/bin/"):
+    if not row["command"].removeprefix("{socket} ").startswith("{env}/bin/"):
         found.append(f"command {row['command']} is not one of the release's environment")
     told = set(re.findall(r"{(.*?)}", row["command"])) - {"env"}
     # What the configuration does not tell it, the command line must.
-    if row["template"] and not {"config"} <= told <= {"config", "callable"}:
+    if row["template"] and not {"socket", "config"} <= told <= {"socket", "config", "callable"}:
         found.append(f"command with a template is told {sorted(told)}")
     if not row["template"] and told != {"callable", "address", "port"}:
         found.append(f"command without a template is told {sorted(told)}")
@@ -96,7 +96,7 @@ def test_a_row_that_lacks_a_key_is_found(key: str) -> None:
     ("key", "value", "fault"),
     [
         ("template", "nowhere.ini.j2", "template nowhere.ini.j2 does not exist"),
-        ("template", "", "command without a template is told ['config']"),
+        ("template", "", "command without a template is told ['config', 'socket']"),
         ("speaks", ["http", "fastcgi"], "speaks ['http', 'fastcgi']"),
         ("over_tcp", [], "over_tcp []"),
         ("over_tcp", ["fastcgi"], "over_tcp ['fastcgi']"),
@@ -110,7 +110,11 @@ def test_a_row_that_lacks_a_key_is_found(key: str) -> None:
         ("sizes", {"default": NONE, "tutorial": ONE}, f"size default {NONE}"),
         ("command", "{env}/bin/uwsgi", "command with a template is told []"),
         ("command", "{env}/bin/u {config} {prot}", "with a template is told ['config', 'prot']"),
-        ("command", "uwsgi {config}", "command uwsgi {config} is not one of the release's"),
+        (
+            "command",
+            "{socket} uwsgi {config}",
+            "command {socket} uwsgi {config} is not one of the release's",
+        ),
     ],
 )
 def test_a_wrong_row_is_found(key: str, value: Any, fault: str) -> None:
@@ -156,13 +160,17 @@ def test_what_is_started(mode: str, bind: str) -> None:
 
     command = value("__app_server_command")
     written = [file["path"] for file in value("__app_server_files_now")]
-    assert command.startswith("/srv/demo/releases/0123456789ab/.venv/bin/")
+    program = "/srv/demo/releases/0123456789ab/.venv/bin/"
+    given = "/usr/bin/python3 -IS /usr/local/lib/greenrack/greenrack_socket.py"
+    takes = modes()[mode]["template"]  # it can be told to take a socket it is given
+    assert command.startswith(f"{given} {bind} 4096 {program}" if takes else program)
     assert "{" not in command
     assert "\n" not in command
-    fixed = ["/usr/local/lib/greenrack/greenrack_entry.py", "/etc/demo-blue.env"]
-    assert written[:3] == [*fixed, "/etc/systemd/system/demo-blue.service"]
+    ours = [f"/usr/local/lib/greenrack/greenrack_{name}.py" for name in ("entry", "socket")]
+    fixed = [*ours, "/etc/demo-blue.env", "/etc/systemd/system/demo-blue.service"]
+    assert written[:4] == fixed
     if modes()[mode]["template"]:
-        assert written[3:] == [
+        assert written[4:] == [
             word for word in command.split() if word.startswith("/etc/demo-blue.")
         ]
     else:
@@ -171,7 +179,7 @@ def test_what_is_started(mode: str, bind: str) -> None:
             "unix:/run/demo-blue/app.sock": "--host unix:///run/demo-blue/app.sock --port 0",
         }
         assert told[bind] in command
-        assert written[3:] == []
+        assert written[4:] == []
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -215,7 +223,6 @@ def test_a_modes_own_template_renders(mode: str, protocol: str, bind: str, profi
     template = modes()[mode]["template"]
     text = render("app_server", template, **of_mode(mode, protocol, profile), **of_bind(bind))
     workers, each = MODES[mode].sizes[profile]
-    assert bind.removeprefix("unix:") in text
     several = modes()[mode]["sizes"]["default"]["workers"] == 0  # one for each processor
     assert not several or re.search(rf"(?i)^(workers|processes) = {workers}$", text, re.M)
     assert re.search(rf"\b{each}\b", text)
@@ -231,7 +238,7 @@ def test_a_modes_own_template_renders(mode: str, protocol: str, bind: str, profi
         ("app_server", "app.service.j2", "app_server_module_gevent"),
         ("app_server", "uwsgi.ini.j2", "app_release_build"),
         ("app_server", "gunicorn.conf.py.j2", "app_release_build"),
-        ("app_server", "pywsgi.py.j2", "app_server_bind"),
+        ("app_server", "pywsgi.py.j2", "app_server_concurrency"),
         ("nginx", "site.conf.j2", "nginx_instances"),
         ("nginx", "nginx.conf.j2", "nginx_worker_connections"),
         ("postgresql", "database.sql.j2", "postgresql_database"),

@@ -124,11 +124,25 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
     assert service["Type"] == "exec"
     assert service["User"] == "demo"
     assert service["EnvironmentFile"] == "/etc/demo-blue.env"
-    assert service["ExecStart"].startswith(f"{own}/.venv/bin/")
+    program = f"{own}/.venv/bin/"
+    given = "/usr/bin/python3 -IS /usr/local/lib/greenrack/greenrack_socket.py 127.0.0.1:8000 4096 "
+    started = program if MODES[mode].program == "flask" else given + program
+    assert service["ExecStart"].startswith(started)
     assert service["WorkingDirectory"] == own
     assert service["RuntimeDirectory"] == "demo-blue"  # for the socket and the workers' reports
     # Of too much memory one worker dies, and not the unit.
     assert (service["MemoryMax"], service["OOMPolicy"]) == ("75%", "continue")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_systemd_keeps_the_socket_of_what_takes_it(mode: str) -> None:
+    service = parsed(app_unit(mode, BINDS[1]))["Service"]
+    kept = {"FileDescriptorStoreMax": "1", "RuntimeDirectoryPreserve": "restart"}
+    takes = MODES[mode].program != "flask"  # which listens by itself
+    assert {name: service[name] for name in kept if name in service} == (kept if takes else {})
+    # It is told by the server's first process and by what a stop begins with, and by no worker.
+    assert service.get("NotifyAccess") == ("exec" if takes else None)
+    assert service.get("ExecStop", "").endswith("greenrack_socket.py --let-go" if takes else "")
 
 
 @pytest.mark.parametrize("mode", MODES)

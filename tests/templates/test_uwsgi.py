@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import demo_servers
 import pytest
 from expected import GIVEN, MODES, of_program
 from render import BINDS, evaluate, modes, of_bind, of_mode, render
-from running import command, deployed, serving, settings
+from running import command, deployed, settings
 
 SPOKEN = of_program("uwsgi")
 MODES_OF_UWSGI = sorted({mode for mode, _ in SPOKEN})
@@ -36,7 +35,7 @@ def parsed(mode: str, bind: str, **overrides: Any) -> configparser.SectionProxy:
 def test_what_is_served_and_how(mode: str, protocol: str, bind: str) -> None:
     settings = parsed(mode, bind, protocol=protocol)
     sockets = {"uwsgi": "socket", "http": "http-socket"}
-    assert settings[sockets.pop(protocol)] == bind.removeprefix("unix:")
+    assert settings[sockets.pop(protocol)] == "fd://3"
     assert settings.keys().isdisjoint({*sockets.values(), "http"})  # http is a proxy of uWSGI's
     assert settings["module"] == "greenrack_entry:app"
     assert settings["chdir"] == "/srv/demo/releases/0123456789ab"
@@ -65,30 +64,12 @@ def test_greenlets_are_patched_early_and_threads_not_at_all(mode: str) -> None:
     assert settings.get("gevent-early-monkey-patch") == ("true" if greenlets else None)
 
 
-@pytest.mark.parametrize("mode", MODES_OF_UWSGI)
-def test_only_a_unix_socket_has_a_mode(mode: str) -> None:
-    tcp, unix = (parsed(mode, bind).get("chmod-socket") for bind in BINDS)
-    assert (tcp, unix) == (None, "660")
-
-
 @pytest.mark.parametrize("timeout", [0.5, 30, 120])
 @pytest.mark.parametrize("mode", MODES_OF_UWSGI)
 def test_no_limit_is_below_a_requests_own_time(mode: str, timeout: float) -> None:
     settings = parsed(mode, BINDS[0], app_timeout=timeout)
     for limit in ("socket-timeout", "worker-reload-mercy", "reload-mercy"):
         assert int(settings[limit]) > timeout
-
-
-@pytest.mark.parametrize(("mode", "protocol"), SPOKEN)
-def test_uwsgi_gives_its_unix_socket_to_its_group_and_takes_it_away(
-    mode: str, protocol: str, folder: Path
-) -> None:
-    with serving(mode, protocol, f"unix:{folder}/app.sock", folder) as process:
-        made = (folder / "app.sock").stat()
-        process.terminate()
-        process.wait(timeout=60)
-    assert (made.st_mode & 0o777, made.st_gid) == (0o660, os.getegid())
-    assert not (folder / "app.sock").exists()
 
 
 @pytest.mark.parametrize(("mode", "protocol"), SPOKEN)
