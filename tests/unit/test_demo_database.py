@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 import pytest
+from demo import database
 from demo.database import get_database
 from demo.errors import Failure
 
@@ -175,6 +176,31 @@ def test_a_restart_of_the_database_heals(make_app, cluster) -> None:
     assert "No such file" in client.get("/readyz").json["database"]
     cluster.start()
     assert client.get("/stats").json["visits"] == 5
+
+
+def test_a_restart_that_is_under_way_is_waited_for(make_app, cluster) -> None:
+    client = make_app(DATABASE_POOL=3)
+    assert client.get("/stats").status_code == 200
+    cluster.stop()
+    with ThreadPoolExecutor() as threads:
+        waiting = [threads.submit(client.get, "/stats") for _ in range(4)]
+        time.sleep(0.5)
+        assert not any(one.done() for one in waiting)
+        cluster.start()
+        assert [one.result().status_code for one in waiting] == [200] * 4
+
+
+def test_a_database_that_stays_away_is_waited_for_once(make_app, cluster, monkeypatch) -> None:
+    pauses: list[float] = []
+    client = make_app(DATABASE_POOL=1)
+    cluster.stop()
+    monkeypatch.setattr(database.time, "sleep", pauses.append)
+    assert client.get("/stats").status_code == 503
+    assert pauses
+    pauses.clear()
+    assert [client.get("/stats").status_code for _ in range(3)] == [503] * 3
+    assert pauses == []
+    cluster.start()
 
 
 def test_a_connection_that_dies_in_use(make_app, cluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +30,11 @@ _DEFAULTS = {
     "tcp_user_timeout": "10000",  # milliseconds
 }
 
+# Seconds for which a connection is tried again where nobody listens any more: as long, a restart may take. Who asks
+# later is refused at once, so that requests which wait in vain do not take all of the server's places.
+RESTART = 3.0
+_ABSENT = ("Connection refused", "No such file or directory", "the database system is ")
+
 _GONE = (OperationalError, InterfaceError, PoolTimeout)
 
 
@@ -45,6 +51,7 @@ class Database:
         self._dsn: dict[str, Any] = {**_DEFAULTS, **parse_dsn(url)}
         self._pool_timeout = pool_timeout
         self._connect_timeout = connect_timeout
+        self._absent_since: float | None = None
         self._pools = PerProcess(lambda: Pool(self._connect, pool_size))
 
     @contextmanager
@@ -76,7 +83,23 @@ class Database:
             raise Failure(503, f"the database is not available: {self._tell(error)}") from error
 
     def _connect(self) -> connection:
-        return connect(self._dsn, self._connect_timeout)
+        while True:
+            try:
+                conn = connect(self._dsn, self._connect_timeout)
+            except OperationalError as error:
+                if not self._may_come_back(str(error)):
+                    raise
+                time.sleep(0.1)
+            else:
+                self._absent_since = None
+                return conn
+
+    def _may_come_back(self, error: str) -> bool:
+        """Return whether the server is away, and not for longer than a restart takes."""
+        if not any(words in error for words in _ABSENT):
+            return False
+        self._absent_since = self._absent_since or time.monotonic()
+        return time.monotonic() - self._absent_since < RESTART
 
     def _probe(self, timeout: float) -> connection:
         conn = connect(self._dsn, timeout)
