@@ -48,16 +48,24 @@ def test_what_is_killed_comes_back(deployed, suffered, what):
             assert len(felt.after(route)) <= felt.in_flight(route) + 2, felt
 
 
-def test_pooler_that_is_killed_comes_back(deployed, suffered):
+def test_pooler_comes_back_and_so_does_what_is_behind_it(deployed, suffered):
     run = deployed.play("site.yml", "-e", "server=uwsgi_gevent", "-e", "pooler=true")
     assert run.code == 0, run.output
     try:
-        felt = suffered(
-            "`kill -9` PgBouncer", WAITS, lambda: deployed.run("db1", MAIN.format("pgbouncer"))
+        pooler, behind = (
+            suffered(
+                f"`kill -9` {what}", promise, lambda u=unit: deployed.run("db1", MAIN.format(u))
+            )
+            for what, unit, promise in [
+                ("PgBouncer", "pgbouncer", WAITS),
+                ("the postmaster behind PgBouncer", POSTGRESQL, BACK),
+            ]
         )
     finally:
         run = deployed.play("site.yml", "-e", "server=uwsgi_gevent")
         assert run.code == 0, run.output
-    assert felt.failed("page") == felt.failed("unrelated") == [], felt
-    assert len(felt.after("database")) <= felt.in_flight("database") + 2, felt
-    assert felt.statuses("database") <= {503}, felt
+    for felt in (pooler, behind):
+        assert felt.failed("page") == felt.failed("unrelated") == [], felt
+        assert felt.statuses("database") <= {503}, felt
+    assert len(pooler.after("database")) <= pooler.in_flight("database") + 2, pooler
+    assert behind.failed("database"), f"nothing was felt of it\n{behind}"

@@ -73,6 +73,9 @@ def test_change_on_two_hosts(two, labs, source):
     assert _seen(two) == {"secondapp1", "secondapp2"}
     # One host first, then the other.
     assert run.output.count("PLAY [Run the instance]") == 2, run.output
+    run = two.play("playbooks/run.yml", "-e", json.dumps({"command": "hostname"}))
+    assert run.code == 0, run.output
+    assert run.output.count("Ran 'hostname' on app") == run.output.count("on app1, in release") == 1
 
 
 def test_host_that_reboots_is_done_without(two):
