@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from datetime import datetime
 
 import pytest
 
@@ -88,9 +89,12 @@ def test_release_and_the_way_back(single, clients, app_copy):
     refused = single.play("playbooks/rollback.yml", "-e", "release=nonsense")
     assert refused.code != 0, refused.output
     said = " ".join(refused.output.split())
-    assert f"Not every host has a release nonsense. Valid are: {second}. Live is {first}" in said, (
-        said
+    found = re.search(
+        rf"Not every host has a release nonsense. Valid are: {second} \((.*?)\). Live is {first}",
+        said,
     )
+    assert found, said
+    assert datetime.fromisoformat(found[1]).year >= 2026, "when it came"
     run = single.play("playbooks/rollback.yml", "-e", f"release={second}")
     assert run.code == 0, run.output
     assert _release_of(single) == second

@@ -37,6 +37,7 @@ def test_the_way_back_leads_to_what_the_live_release_has_replaced(other: str) ->
         ("green", "new", "bad"),  # a release
         ("green", "bad", "good"),  # another mode for the same one
         ("blue", "bad", "good"),  # no change
+        ("blue", "new", "bad"),  # a release in place, as without nginx
     ],
 )
 def test_what_an_instance_has_replaced(instance: str, release: str, before: str) -> None:
