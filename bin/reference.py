@@ -278,7 +278,8 @@ def page() -> str:
         own = [
             row for name in options if name not in shared for row in rows_of(name, options[name])
         ]
-        sections[role] = table(columns, own)
+        if options:
+            sections[role] = table(columns, own)
     sections["topology.yml"] = topology()
     told = [HEAD]
     for title, lines in sections.items():

@@ -178,7 +178,9 @@ def do(step, name, check, handover=None):
         if check:
             run(*check)
         if step == "restart" and handover:
-            with contextlib.suppress(FileExistsError, FileNotFoundError):  # it may have no socket
+            with contextlib.suppress(
+                FileExistsError, FileNotFoundError
+            ):  # it may have no such directory
                 # The directory is the service's: what it may have put there is not followed.
                 os.close(os.open(handover, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         run("systemctl", step, name)

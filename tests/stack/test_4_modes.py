@@ -1,5 +1,6 @@
 """Every server mode on the five hosts, and a gate that is not fooled."""
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -19,10 +20,14 @@ def _in_flight(lab):
     return int(lab.run("api1", "ss -Htn state established 'sport = :8081' | wc -l"))
 
 
-def _kept(lab):
-    """Return whether there is one instance, without nginx, and systemd keeps its socket."""
+def _lets_wait(lab):
+    """Return whether who comes waits while the one instance there is, without nginx, is restarted."""
     shown = lab.run("app1", "systemctl show --property=NFileDescriptorStore,Environment demo-blue")
-    return "NFileDescriptorStore=1" in shown and "proxy=false" in shown
+    mode = re.search(r"GREENRACK_MODE=(\w+)", shown)[1]
+    if "proxy=false" not in shown or not MODES[mode]["graceful"]:
+        return False
+    assert "NFileDescriptorStore=1" in shown, f"systemd keeps nothing of {mode}"
+    return True
 
 
 SERVING = [(mode, front) for front in ("nginx", "nobody") for mode in MODES]
@@ -36,7 +41,7 @@ def test_mode_serves_behind(deployed, mode, front):
     address = None if proxied else f"{deployed.prefix}.21:8000"
     # What is restarted in place closes the connections that clients keep.
     asking = Clients(address or f"{deployed.prefix}.11", "/?delay=0.2", rate, keep=proxied)
-    lossless = proxied or (MODES[mode]["graceful"] and _kept(deployed))
+    lossless = proxied or (MODES[mode]["graceful"] and _lets_wait(deployed))
     if proxied:
         assert deployed.comes_back() is None  # it was just restarted
     with asking if lossless else nullcontext() as clients:

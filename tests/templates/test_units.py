@@ -142,7 +142,9 @@ def test_systemd_keeps_the_socket_of_what_takes_it(mode: str) -> None:
     assert {name: service[name] for name in kept if name in service} == (kept if takes else {})
     # It is told by the server's first process and by what a stop begins with, and by no worker.
     assert service.get("NotifyAccess") == ("exec" if takes else None)
-    assert service.get("ExecStop", "").endswith("greenrack_socket.py --let-go" if takes else "")
+    for key, word in (("ExecStop", "--stop"), ("ExecStopPost", "--ended")):
+        assert service.get(key, "").endswith(f"greenrack_socket.py {word}" if takes else "")
+        assert (key in service) == takes
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -29,37 +29,36 @@ class Service:
     """A service, and what systemd does for it: it is told what to keep, and passes that on as descriptor 3."""
 
     def __init__(self, folder: Path, bind: str) -> None:
-        self.folder, self.bind, self.kept = folder, bind, -1
+        self.folder, self.bind, self.kept, self.backlog = folder, bind, -1, "16"
+        self.moves = False
         self.words = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.words.bind(str(folder / "notify"))
         told = {"RUNTIME_DIRECTORY": str(folder), "NOTIFY_SOCKET": str(folder / "notify")}
         self.environment = {**os.environ, **told}
 
     def run(self, line: str, *arguments: str, **more: str) -> str:
-        done = subprocess.run(
-            [
-                "/bin/bash",
-                "-c",
-                f'{line} exec "$@"',
-                "bash",
-                sys.executable,
-                "-IS",
-                PROGRAM,
-                *arguments,
-            ],
+        words = [sys.executable, "-IS", PROGRAM, *arguments]
+        done = subprocess.Popen(
+            ["/bin/bash", "-c", f'{line} exec "$@"', "bash", *words],
             env={**self.environment, **more},
             pass_fds=[self.kept] if self.kept >= 0 else [],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=True,
         )
-        return done.stdout.strip()
+        if self.moves:
+            time.sleep(0.3)  # systemd does what it is told a moment later
+            self.forget()
+        said, wrong = done.communicate()
+        assert done.returncode == 0, wrong
+        return said.strip()
 
     def start(self) -> tuple[str, list[str]]:
         """Return what the server says of its socket, and what systemd was told."""
         # Whom it is passed to is said by a number that only that process knows.
-        passed = f"exec 3<&{self.kept}; LISTEN_FDS=1 LISTEN_PID=$$" if self.kept >= 0 else ""
-        said = self.run(passed, self.bind, "16", sys.executable, "-c", SERVER)
+        moved = f"exec 3<&{self.kept} {self.kept}<&-; LISTEN_FDS=1 LISTEN_PID=$$"
+        passed = moved if self.kept >= 0 else ""
+        said = self.run(passed, self.bind, self.backlog, sys.executable, "-c", SERVER)
         return said, self.obey()
 
     def obey(self) -> list[str]:
@@ -73,22 +72,40 @@ class Service:
             word, name = text.decode().splitlines()
             assert name == "FDNAME=listener"
             told.append(word)
-            if word == FORGET and self.kept >= 0:
-                os.close(self.kept)
-                self.kept = -1
+            if word == FORGET:
+                self.forget()
             for _level, _type, data in given:
                 (self.kept,) = array.array("i", data)
 
-    def started(self, seconds: float) -> None:
-        """Let the last start be so many seconds ago."""
-        (self.folder / "started").write_text(str(time.monotonic() - seconds))
+    def forget(self) -> None:
+        if self.kept >= 0:
+            os.close(self.kept)
+        self.kept = -1
+
+    def stop(self) -> list[str]:
+        """Do what systemd does when somebody stops it; return what it was told meanwhile."""
+        self.run("", "--stop", MAINPID="7")
+        told = self.obey()
+        self.run("", "--ended")
+        return told
+
+    def end(self) -> list[str]:
+        """Do what systemd does when it has ended by itself; return what it was told."""
+        self.run("", "--ended")
+        return self.obey()
+
+    def ended(self, seconds: float) -> None:
+        """Let its last end be so many seconds ago."""
+        (self.folder / "ended").write_text(str(time.monotonic() - seconds))
 
     def client(self) -> None:
         """Come as a client; an OSError if nobody listens, not even the kernel for who will be there."""
-        unix = self.bind.startswith("unix:")
-        address, _, port = self.bind.partition(":")
-        with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as link:
-            link.connect(port if unix else (address, int(port)))
+        address, _, port = self.bind.rpartition(":")
+        if address != "unix":
+            socket.create_connection((address.strip("[]"), int(port))).close()
+            return
+        with socket.socket(socket.AF_UNIX) as link:
+            link.connect(port)
 
 
 @pytest.fixture(params=["tcp", "unix"])
@@ -97,8 +114,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]
     made = Service(tmp_path, at if request.param == "tcp" else f"unix:{tmp_path}/app.sock")
     yield made
     made.words.close()
-    if made.kept >= 0:
-        os.close(made.kept)
+    made.forget()
 
 
 def test_its_socket_outlives_it(service: Service) -> None:
@@ -107,27 +123,38 @@ def test_its_socket_outlives_it(service: Service) -> None:
     assert first == str(os.fstat(service.kept).st_ino), (
         "another one, or servers see systemd's words"
     )
-    service.client()
-    service.started(11)
-    assert service.start() == (first, [])
-    service.client()
+    for _ in range(2):
+        service.ended(61)
+        assert service.end() == []
+        service.client()
+        assert service.start() == (first, [])
 
 
-def test_of_what_ends_again_and_again_nothing_is_kept(service: Service) -> None:
+def test_nobody_waits_for_what_ends_again_and_again(service: Service) -> None:
     first, _ = service.start()
-    assert service.start() == (first, [FORGET]), "who waits since it ended once is served yet"
+    assert service.end() == []
+    assert service.start() == (first, [])
+    assert service.end() == [FORGET]
     with pytest.raises(OSError, match="refused"):
         service.client()
     again, told = service.start()
-    assert (again != first, told) == (True, [FORGET])
-    service.started(11)
-    assert service.start()[1] == [FORGET, KEEP]
-    service.client()
+    assert (again != first, told) == (True, [FORGET, KEEP])
+    service.ended(61)
+    assert service.end() == [], "it has been well since"
+
+
+def test_as_many_may_wait_as_it_is_told(service: Service) -> None:
+    service.start()
+    service.backlog = "2"
+    service.start()
+    if service.bind.startswith("unix:"):
+        return  # of whose queue the kernel says nothing here
+    shown = subprocess.check_output(["ss", "-Hltn", "src", service.bind], text=True)
+    assert shown.split()[2] == "2"
 
 
 def test_a_socket_whose_path_is_gone_is_no_use(service: Service) -> None:
     first, _ = service.start()
-    service.started(11)
     if not service.bind.startswith("unix:"):
         assert service.start() == (first, [])
         return
@@ -138,45 +165,63 @@ def test_a_socket_whose_path_is_gone_is_no_use(service: Service) -> None:
 
 def test_a_socket_of_another_place_is_no_use(service: Service) -> None:
     service.start()
-    for bind in (f"unix:{service.folder}/other.sock", f"127.0.0.1:{demo_servers.free_port()}"):
-        service.started(11)
-        service.bind = bind
+    service.moves = True
+    port = demo_servers.free_port()
+    # Each but the last takes part of the one before.
+    places = [
+        f"127.0.0.1:{port}",
+        f"0.0.0.0:{port}",
+        f"[::1]:{port}",
+        f"unix:{service.folder}/other.sock",
+    ]
+    for service.bind in places:
         assert service.start()[1] == [FORGET, KEEP]
         service.client()
+
+
+def test_what_is_no_socket_is_no_use(service: Service, tmp_path: Path) -> None:
+    service.kept = os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR)
+    assert service.start()[1] == [FORGET, KEEP]
+    service.client()
 
 
 def test_a_place_that_is_taken_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         service = Service(tmp_path, f"127.0.0.1:{taken.getsockname()[1]}")
-        with pytest.raises(subprocess.CalledProcessError) as failed:
+        with pytest.raises(AssertionError, match=f"^cannot listen at {service.bind}: ") as failed:
             service.start()
         service.words.close()
-    assert failed.value.stderr.startswith(f"cannot listen at {service.bind}: ")
-    assert "Traceback" not in failed.value.stderr
+    assert "Traceback" not in str(failed.value)
 
 
 def test_a_stop_lets_nobody_wait(service: Service) -> None:
     service.start()
-    service.run("", "--let-go", MAINPID="7")
-    assert service.obey() == [FORGET]
+    assert service.stop() == [FORGET]
     with pytest.raises(OSError, match="refused"):
         service.client()
-    assert service.start()[1][-1] == KEEP, "it was stopped, and has not ended by itself"
+    service.start()
+    assert service.end() == [], "it was stopped, and had not ended by itself"
 
 
 def test_a_restart_that_is_announced_lets_them_wait(service: Service) -> None:
     first, _ = service.start()
     (service.folder / "handover").touch()
-    service.run("", "--let-go", MAINPID="7")
-    assert service.obey() == []
+    assert service.stop() == []
     assert service.start() == (first, [])
-    service.run("", "--let-go", MAINPID="7")
-    assert service.obey() == [FORGET], "it holds for one restart"
+    assert service.stop() == [FORGET], "it holds for one restart"
+
+
+def test_a_restart_that_a_crash_was_faster_than_is_announced_no_more(service: Service) -> None:
+    service.start()
+    (service.folder / "handover").touch()
+    service.end()
+    service.start()
+    assert service.stop() == [FORGET]
 
 
 def test_what_ended_in_good_order_by_itself_was_not_stopped(service: Service) -> None:
     service.start()
-    service.run("", "--let-go")
+    service.run("", "--stop")
     assert service.obey() == []
     service.client()
 

@@ -33,6 +33,7 @@ _DEFAULTS = {
 # Seconds for which a connection is tried again where nobody listens any more: as long, a restart may take. Who asks
 # later is refused at once, so that requests which wait in vain do not take all of the server's places.
 RESTART = 3.0
+# As libpq says it, and PostgreSQL where it speaks English; in another language it is refused at once.
 _ABSENT = ("Connection refused", "No such file or directory", "the database system is ")
 
 _GONE = (OperationalError, InterfaceError, PoolTimeout)
@@ -58,7 +59,7 @@ class Database:
     def transaction(self, until: float = math.inf) -> Iterator[cursor]:
         """Give a cursor in a transaction, committed at the end or rolled back by an exception.
 
-        until: when, by time.monotonic(), not to wait for a connection any longer.
+        until: when, by time.monotonic(), not to wait for a connection to be free any longer.
 
         Failure 503 when the database cannot be reached or all connections stay busy.
         """

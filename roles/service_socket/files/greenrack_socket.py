@@ -1,14 +1,15 @@
 """Starts a server with the socket it listens on, which systemd keeps: who asks while it is started again waits for it.
 
 greenrack_socket.py BIND BACKLOG COMMAND [WORD...]   runs COMMAND, its listening socket being descriptor 3
-greenrack_socket.py --let-go                         has systemd forget the socket, for a stop begins
+greenrack_socket.py --stop                           has systemd forget the socket, for a stop begins
+greenrack_socket.py --ended                          the same, if the server has ended by itself before, a moment ago
 
-BIND is ADDRESS:PORT or unix:PATH, BACKLOG the connections that may wait. Of a server that ended within LIVED seconds
-of its start nothing is kept any more: it may end again and again, and whoever can be served by another host shall not
-wait for this one.
+BIND is ADDRESS:PORT or unix:PATH, BACKLOG the connections that may wait. Whoever can be served by another host shall
+not wait for a server that ends again and again.
 """
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -16,7 +17,7 @@ import time
 from pathlib import Path
 
 GIVEN = 3  # the first descriptor that systemd passes on, and what servers are told
-LIVED = 10  # seconds after which a server was well
+AGAIN = 60  # seconds between two ends; a start that fails at last may take as long
 NAME = "FDNAME=listener"
 
 
@@ -30,89 +31,110 @@ def notify(word, descriptors=()):
 
 
 def place(bind):
-    """Return the kind of socket, and the address it is bound to as the kernel tells it."""
+    """Return the family and the address of a socket that is bound there, as the kernel tells them."""
     path = bind.removeprefix("unix:")
     if path != bind:
         return socket.AF_UNIX, path
     address, port = bind.rsplit(":", 1)
-    return socket.AF_INET, (socket.gethostbyname(address), int(port))
+    family, *_, there = socket.getaddrinfo(address.strip("[]"), int(port), type=socket.SOCK_STREAM)[
+        0
+    ]
+    return family, there
 
 
-def listen(bind, backlog):
-    """Return a new listening socket; what an earlier server has left at its path is removed."""
+def bound(bind):
+    """Return a new socket; what an earlier server has left at its path is removed."""
     family, address = place(bind)
-    listener = socket.socket(family)
+    new = socket.socket(family)
     if family == socket.AF_UNIX:
         Path(address).unlink(missing_ok=True)
     else:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-    except OSError as error:
-        sys.exit(f"cannot listen at {bind}: {error}")
-    listener.listen(int(backlog))
-    return listener
+        new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for left in reversed(range(20)):
+        try:
+            new.bind(address)
+            break
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not left:
+                raise
+        time.sleep(0.05)  # systemd may be about to close what it kept
+    return new
 
 
 def kept(bind):
-    """Return whether systemd passes on a socket to which clients come who come to `bind`."""
+    """Return the socket that systemd passes on, if clients come to it who come to `bind`, else None."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return False
+        return None
     family, address = place(bind)
-    with socket.socket(fileno=os.dup(GIVEN)) as given:
-        # It may be another place's since, and a server that ended in good order may have removed its path.
-        return given.getsockname() == address and (
-            family != socket.AF_UNIX or Path(address).exists()
-        )
-
-
-def started(stamp):
-    """Write down when the server is started; return how many seconds ago it was before, unless it was stopped since."""
-    before = None
-    with contextlib.suppress(OSError, ValueError):
-        before = float(stamp.read_text())
-    stamp.write_text(str(time.monotonic()))
-    return None if before is None else time.monotonic() - before
+    with contextlib.suppress(OSError):  # what is no socket is no use either
+        old = socket.socket(fileno=GIVEN)
+        # It may be another place's since. gunicorn removes its path as it stops: nobody comes to that socket any more.
+        if old.getsockname() == address and (family != socket.AF_UNIX or Path(address).exists()):
+            return old
+        old.close()
+    return None
 
 
 def prepare(bind, backlog):
-    """Have the listening socket as descriptor GIVEN, and systemd keep it if the server was well."""
-    folder = Path(os.environ["RUNTIME_DIRECTORY"])
-    ago, have = started(folder / "started"), kept(bind)
-    well = ago is None or ago >= LIVED
-    if not (have and well):
+    """Have the listening socket as descriptor GIVEN, and systemd keep it."""
+    listener = kept(bind)
+    fresh = listener is None
+    if fresh:
         notify("FDSTOREREMOVE=1")
-    if not have:
-        os.dup2(listen(bind, backlog).detach(), GIVEN)
-        os.set_inheritable(GIVEN, True)
-        if well:
-            notify("FDSTORE=1", [GIVEN])
-    for report in folder.glob("*.report"):  # of processes that are gone, whose numbers come again
-        report.unlink()
+        listener = bound(bind)
+    listener.listen(
+        int(backlog)
+    )  # also of a socket that listens, for the number may be another one
+    if listener.fileno() != GIVEN:
+        os.dup2(listener.fileno(), GIVEN)
+    os.set_inheritable(GIVEN, True)
+    listener.detach()
+    if fresh:
+        notify("FDSTORE=1", [GIVEN])
 
 
 def main(bind, backlog, *command):
     """Become the server."""
-    prepare(bind, backlog)
+    try:
+        prepare(bind, backlog)
+    except OSError as error:
+        sys.exit(f"cannot listen at {bind}: {error}")
+    for report in FOLDER.glob("*.report"):  # of processes that are gone, whose numbers come again
+        report.unlink()
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"):
         os.environ.pop(name, None)  # some servers act on them by themselves
     os.execv(command[0], command)  # noqa: S606
 
 
-def let_go():
-    """Let no client wait for a server that is stopped, but where the next one is about to take over.
-
-    systemd calls this also where one ended by itself.
-    """
-    if "MAINPID" not in os.environ:
+def stop():
+    """Let no client wait for a server that is stopped, unless the next one is announced."""
+    if (
+        "MAINPID" not in os.environ
+    ):  # systemd calls this also where it ended by itself, in good order
         return
-    folder = Path(os.environ["RUNTIME_DIRECTORY"])
-    (folder / "started").unlink(missing_ok=True)
-    try:
-        (folder / "handover").unlink()
-    except FileNotFoundError:
+    (FOLDER / "stopping").touch()
+    if not (FOLDER / "handover").exists():
         notify("FDSTOREREMOVE=1")
 
 
+def ended():
+    """Let no client wait for a server that ended by itself twice."""
+    stopped, before = (FOLDER / "stopping").exists(), FOLDER / "ended"
+    for name in ("stopping", "handover"):
+        (FOLDER / name).unlink(missing_ok=True)
+    if stopped:
+        return
+    with contextlib.suppress(FileNotFoundError):  # it is the first time
+        if time.monotonic() - float(before.read_text()) < AGAIN:
+            notify("FDSTOREREMOVE=1")
+    before.write_text(str(time.monotonic()))
+
+
 if __name__ == "__main__":
-    let_go() if sys.argv[1:] == ["--let-go"] else main(*sys.argv[1:])
+    FOLDER = Path(os.environ["RUNTIME_DIRECTORY"])
+    if sys.argv[1] == "--stop":
+        stop()
+    elif sys.argv[1] == "--ended":
+        ended()
+    else:
+        main(*sys.argv[1:])
