@@ -36,9 +36,8 @@ def place(bind):
     if path != bind:
         return socket.AF_UNIX, path
     address, port = bind.rsplit(":", 1)
-    family, *_, there = socket.getaddrinfo(address.strip("[]"), int(port), type=socket.SOCK_STREAM)[
-        0
-    ]
+    found = socket.getaddrinfo(address.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    family, *_, there = found[0]
     return family, there
 
 
@@ -82,9 +81,7 @@ def prepare(bind, backlog):
     if fresh:
         notify("FDSTOREREMOVE=1")
         listener = bound(bind)
-    listener.listen(
-        int(backlog)
-    )  # also of a socket that listens, for the number may be another one
+    listener.listen(int(backlog))  # as many may wait now, also of one that listens already
     if listener.fileno() != GIVEN:
         os.dup2(listener.fileno(), GIVEN)
     os.set_inheritable(GIVEN, True)
@@ -108,9 +105,7 @@ def main(bind, backlog, *command):
 
 def stop():
     """Let no client wait for a server that is stopped, unless the next one is announced."""
-    if (
-        "MAINPID" not in os.environ
-    ):  # systemd calls this also where it ended by itself, in good order
+    if "MAINPID" not in os.environ:  # it has ended by itself, in good order, and nobody stops it
         return
     (FOLDER / "stopping").touch()
     if not (FOLDER / "handover").exists():
