@@ -253,11 +253,12 @@ def this_start(p):
 def verify_once(p):
     """Run all checks, unless they were passed since the unit was started; return what they found."""
     note, start = Path(p["passed"], p["unit"]), this_start(p)
-    if not p["again"] and note.exists() and note.read_text(encoding="utf-8") == start:
-        asked = {"host": p["host"], "scheme": p["scheme"]}
-        wait_for_answer(p["bind"], p["protocol"], p["health_path"], p["starting"], **asked)
+    passed = not p["again"] and note.exists() and note.read_text(encoding="utf-8") == start
+    said = [] if passed else verify(p, load=p["again"] or not same(p).exists())
+    asked = {"host": p["host"], "scheme": p["scheme"]}
+    wait_for_answer(p["bind"], p["protocol"], p["health_path"], p["starting"], **asked)
+    if passed:
         return ["it has passed since it was started, and is not asked again"]
-    said = verify(p, load=p["again"] or not same(p).exists())
     same(p).parent.mkdir(parents=True, exist_ok=True)
     note.parent.chmod(0o700)  # a digest of secrets is nobody else's
     note.write_text(start, encoding="utf-8")

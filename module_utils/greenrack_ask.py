@@ -158,8 +158,10 @@ def shortened(answer):
 
 def journal(unit, since=0):
     """Return the end of the unit's journal; since: seconds since the epoch."""
-    lines = ["--lines=40", "--output=cat", f"--since=@{int(since)}"]
-    return run(["journalctl", "--no-pager", *lines, f"--unit={unit}"])
+    # From its end, for with --since some versions count the lines from there on.
+    last = ["--reverse", "--lines=40", "--output=cat", f"--since=@{int(since)}"]
+    lines = run(["journalctl", "--no-pager", *last, f"--unit={unit}"]).splitlines()
+    return "\n".join(reversed(lines))
 
 
 def run(command):

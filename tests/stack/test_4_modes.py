@@ -83,6 +83,24 @@ def test_mode_serves_behind(deployed, mode, front):
         assert len(clients.failures) <= 3, clients.failures
 
 
+def test_what_cannot_be_imported_stops_nothing_in_place(deployed):
+    switch(deployed, "server=waitress", "proxy=false")
+    wrong = [
+        "-e",
+        "server=waitress",
+        "-e",
+        "proxy=false",
+        "-e",
+        '{"app_env": {"UPSTREAM_URL": "?"}}',
+    ]
+    with Clients(f"{deployed.prefix}.21:8000", "/healthz", keep=False) as clients:
+        run = deployed.play("site.yml", *wrong)
+    assert run.code != 0, run.output
+    said = " ".join(run.output.split())
+    assert "so it was not started; what served before still does" in said, run.output
+    assert clients.failures == []
+
+
 def test_gunicorn_speaks_the_uwsgi_protocol(deployed):
     switch(deployed, "server=gunicorn_sync", "protocol=uwsgi")
     assert "uwsgi_pass demo-" in deployed.run("proxy1", "cat /etc/nginx/demo.ways")

@@ -49,6 +49,9 @@ def answer(path):
                 path += " " + str(pool.submit(len, "four").result())
     if path == "address":
         path = type(request.environ.get("REMOTE_ADDR")).__name__
+    if path == "asked":
+        names = ("wsgi.url_scheme", "SERVER_NAME", "SERVER_PORT")
+        path = " ".join(request.environ[name] for name in names)
     if path == "fail":
         raise RuntimeError("as an application may")
     if path == "later":

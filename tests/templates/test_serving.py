@@ -263,6 +263,21 @@ def test_a_developers_own_settings_let_no_stranger_run_code(
         assert ask(bind, "http", "/console", 100)[1].endswith("says: console")
 
 
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize(("mode", "protocol"), SPOKEN)
+def test_behind_nginx_the_application_knows_which_site_was_asked(
+    mode: str, protocol: str, bind: str, folder: Path
+) -> None:
+    with serving(mode, protocol, bind, folder):
+        for host, scheme, told in [
+            ("shop.example", "http", "http shop.example 80"),
+            ("shop.example", "https", "https shop.example 443"),
+            ("[::1]:8443", "https", "https [::1] 8443"),
+        ]:
+            answer = ask(bind, protocol, "/asked", 100, host, None, scheme)[1]
+            assert answer.endswith(f"says: {told}")
+
+
 @pytest.mark.parametrize("kind", ["unix"])
 @pytest.mark.parametrize("mode", MODES)
 def test_its_unix_socket_is_for_its_group_and_nobody_else(
@@ -273,4 +288,5 @@ def test_its_unix_socket_is_for_its_group_and_nobody_else(
         # Over it, a client has no address; not to have one at all is what applications do not expect.
         assert ask(bind, MODES[mode].speaks[0], "/address", 100)[1].endswith("says: str")
     assert made.st_mode & 0o067 == 0o060  # connecting takes writing
+    assert mode.startswith("devserver") or made.st_mode & 0o777 == 0o660
     assert made.st_gid == os.getegid()

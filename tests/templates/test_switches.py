@@ -132,6 +132,8 @@ def test_a_size_a_mode_cannot_have_is_refused(mode, chosen, told) -> None:
         ({"proxy": "true", "socket": "tcp"}, {"app_socket": "unix", **NEAR}, "-e socket=tcp;"),
         ({"proxy": "false", "socket": "tcp"}, {"proxy": False}, None),
         ({"proxy": "true", "socket": "unix"}, {"app_socket": "unix", **NEAR}, None),
+        ({"app_port": "9000"}, {"app_port": 8000}, "-e app_port=9000;"),
+        ({"app_port": "9000"}, {"app_port": 9000}, None),
         ({"proxy": "true"}, {}, None),  # deployed by an earlier version
         ({}, {"proxy": "false"}, None),  # site.yml keeps nothing
     ],

@@ -117,7 +117,7 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
         "GREENRACK_VARIANT": "" if profile == "default" else profile,
         "GREENRACK_SWITCHES": f"profile={profile},proxy=true,protocol={MODES[mode].over_tcp[0]},"
         f"psycogreen={MODES[mode].entry == 'wsgi_gevent:app'},socket=tcp,pooler=false,"
-        f"app_workers={workers},app_concurrency={each}".lower(),
+        f"app_workers={workers},app_concurrency={each},app_port=8000".lower(),
         "GREENRACK_WAY": "plain",
     }
     service = parsed(unit)["Service"]

@@ -166,10 +166,14 @@ def test_what_has_passed_is_not_asked_again(
         p["bind"] = bind
         assert [len(result(monkeypatch, p)["said"]) for _ in range(2)] == [5, 1]
         assert result(monkeypatch, p)["said"] == once
+        other = result(monkeypatch, {**p, "health_path": "/broken", "starting": 1})
+        assert "did not answer GET /broken with 2xx" in other["msg"]
+        assert result(monkeypatch, {**p, "again": True})["said"] != once
+        assert result(monkeypatch, {**p, "slots": 7})["said"] != once
+        assert result(monkeypatch, p)["said"] != once
+        assert result(monkeypatch, p)["said"] == once
     found = result(monkeypatch, {**p, "starting": 1})
     assert "did not answer GET /healthz with 2xx" in found["msg"]
-    assert result(monkeypatch, {**p, "again": True})["said"] != once
-    assert result(monkeypatch, {**p, "slots": 7})["said"] != once
     write(tmp_path, p11={**GOOD, "patched": False})
     assert result(monkeypatch, {**p, "again": True})["failed"]
 
@@ -179,7 +183,8 @@ def test_a_driver_that_is_meant_to_block_is_not_measured(
 ) -> None:
     blocking = {**GOOD, "wait_callback": False}
     p = {**write(tmp_path, p11=blocking, p12=blocking), "psycogreen": False, "http_path": ""}
-    said = result(monkeypatch, p)["said"]
+    with waiting_server(http.server.ThreadingHTTPServer) as bind:
+        said = result(monkeypatch, {**p, "bind": bind})["said"]
     assert said[-2] == "the database driver blocks, as psycogreen=false asks for: not measured"
 
 
@@ -210,7 +215,8 @@ def test_workers_that_are_still_importing_are_waited_for(
     p = {**write(tmp_path, p11=GOOD), "http_path": "", "database_path": ""}
     late = threading.Timer(1, write, [tmp_path], {"p12": GOOD})
     late.start()
-    found = result(monkeypatch, p)
+    with waiting_server(http.server.ThreadingHTTPServer) as bind:
+        found = result(monkeypatch, {**p, "bind": bind})
     late.join()
     assert found["said"][1].startswith("2 workers, ")
 

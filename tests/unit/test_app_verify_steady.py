@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import time
 from pathlib import Path
 from typing import Any
 
 import greenrack_modules
 import pytest
+from demo_servers import waiting_server
 from test_app_verify import GOOD, declared, result, write
 
 verify = greenrack_modules.load("app_verify")
@@ -41,10 +43,11 @@ def test_what_is_started_again_as_it_passed_is_not_loaded(
     again, slots = {"again": True}, {"slots": 7}
     given = [("a", {}, 5), ("b", again, 5), ("b", {}, 5), ("a", {}, 3), ("a", slots, 5)]
     given += [("", {}, 5), ("", {}, 5), ("a", again, 5), ("b", {"unit": "demo-green.service"}, 3)]
-    for start, (name, more, lines) in enumerate(given):
-        monkeypatch.setattr(verify, "this_start", lambda _, start=start: str(start))
-        said = result(monkeypatch, {**p, "declared": name, **more})["said"]
-        assert len(said) == lines, (start, said)
+    with waiting_server(http.server.ThreadingHTTPServer) as bind:
+        for start, (name, more, lines) in enumerate(given):
+            monkeypatch.setattr(verify, "this_start", lambda _, start=start: str(start))
+            said = result(monkeypatch, {**p, "bind": bind, "declared": name, **more})["said"]
+            assert len(said) == lines, (start, said)
     assert Path(p["reports"], "passed").stat().st_mode & 0o077 == 0
     write(tmp_path, p11={**GOOD, "patched": False})
     monkeypatch.setattr(verify, "this_start", lambda _: "another")

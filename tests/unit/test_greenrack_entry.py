@@ -103,6 +103,12 @@ def test_nothing_that_matters_comes_before_the_entry(tmp_path: Path) -> None:
     assert reported(tmp_path, early + PATCH)["patched"] is True
 
 
+def test_an_entry_that_ends_the_process_says_where(tmp_path: Path) -> None:
+    done = imported(tmp_path, "import sys\nsys.exit(3)\n")
+    assert done.returncode == 3
+    assert 'entry.py", line 2, in <module>' in done.stderr
+
+
 def test_an_entry_that_fails_says_why_and_reports_nothing(tmp_path: Path) -> None:
     done = imported(tmp_path, "raise RuntimeError('no database')\n")
     assert done.returncode != 0

@@ -105,13 +105,18 @@ def check_callable(source, target):
             f"Set app_module to one of them, such as {nearest[0]}:{attribute}"
         )
     try:
-        bound = set(_names_bound(ast.parse(path.read_bytes())))
+        statements = ast.parse(path.read_bytes()).body
     except (SyntaxError, ValueError):
         return  # only in what a newer Python may read: check_syntax has seen it before
+    bound = {name for statement in statements for name in _names_bound(statement)}
     if None not in bound and attribute not in bound:
+        brought = [one for one in statements if isinstance(one, (ast.Import, ast.ImportFrom))]
+        own = bound.difference(name for one in brought for name in _names_bound(one))
+        shown = sorted(name for name in own if name[0] != "_")
         raise Refused(
             f"{path} does not define '{attribute}', which '{target}' names. It defines: "
-            f"{', '.join(sorted(bound)) or 'nothing'}. Set app_module to {module}:NAME of one of them."
+            f"{', '.join(shown) or 'nothing'}. Set app_module to {module}:NAME of one of them, or of a factory "
+            f"to {module}:NAME()."
         )
 
 

@@ -63,6 +63,11 @@ def lock_of(path, extras, target, cache):
     That is done once, with the extras, for what an index has changes: the same requirements stay the same
     release, until somebody locks them or changes them.
     """
+    if path.name == "uv.lock":
+        raise Refused(
+            f"{path} is no lock file in pip's format. Set app_requirements to locked.txt, and type in {path.parent}: "
+            "uv export --no-dev --no-emit-project --format requirements-txt -o locked.txt"
+        )
     if not path.is_file() or "--hash=" in path.read_text(encoding="utf-8"):
         return path
     check_python(path, target)
@@ -90,20 +95,29 @@ def _needed(name, locked):
     return name not in ONLY_WITH or not ONLY_WITH[name].isdisjoint(locked)
 
 
+def _locking(lock_path, names):
+    """Return what to type for a lock file that has these distributions too."""
+    head = lock_path.read_text(encoding="utf-8")[:1000] if lock_path.is_file() else ""
+    export = re.search(r"^# +(uv export .*)$", head, re.M)
+    if export:
+        return f"It was made from a uv.lock. Type: uv add {' '.join(names)} && {export[1]}"
+    source = lock_path.with_suffix(".in")
+    add = f"Add it to {source.name} and type" if names else "Make one with hashes, type"
+    if names and not source.is_file():
+        add = f"What it was made from, such as {source.name}, is to name it. Then type"
+    return f"{add}: uv pip compile --universal --generate-hashes {source.name} -o {lock_path.name}"
+
+
 def check_needs(lock_path, needs):
     """Refuse a lock file that lacks a distribution the server mode needs."""
     if not lock_path.is_file():
-        raise Refused(
-            f"There is no lock file {lock_path}. Make one with hashes, type: uv pip compile --universal "
-            f"--generate-hashes {lock_path.with_suffix('.in').name} -o {lock_path.name}"
-        )
+        raise Refused(f"There is no lock file {lock_path}. {_locking(lock_path, [])}")
     locked = entries(lock_path.read_text(encoding="utf-8"))
     missing = [name for name in map(normal, needs) if name not in locked and _needed(name, locked)]
     if missing:
         raise Refused(
-            f"The server mode needs {', '.join(missing)}, which {lock_path} does not lock. Add it to "
-            f"{lock_path.with_suffix('.in').name} and type: uv pip compile --universal "
-            f"--generate-hashes {lock_path.with_suffix('.in').name} -o {lock_path.name}"
+            f"The server mode needs {', '.join(missing)}, which {lock_path} does not lock. "
+            f"{_locking(lock_path, missing)}"
         )
 
 

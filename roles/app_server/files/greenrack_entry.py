@@ -13,6 +13,7 @@ import importlib.util
 import io
 import itertools
 import os
+import re
 import sys
 
 _patches = os.environ.get("GREENRACK_PATCH", "").split(",")
@@ -26,9 +27,15 @@ if "psycogreen" in _patches and importlib.util.find_spec("psycopg2"):
     patch_psycopg()
 
 _module, _attribute = os.environ["GREENRACK_CALLABLE"].split(":")
-app = getattr(importlib.import_module(_module), _attribute.removesuffix("()"))
-if _attribute.endswith("()"):
-    app = app()
+try:
+    app = getattr(importlib.import_module(_module), _attribute.removesuffix("()"))
+    if _attribute.endswith("()"):
+        app = app()
+except SystemExit:  # of which no server says where it was raised
+    import traceback
+
+    traceback.print_exc()
+    raise
 
 _IN_MEMORY = 2**16  # bytes of a body; a larger one goes to a file
 
@@ -64,6 +71,15 @@ class _Answer:
                     stack.callback(each.close)
 
 
+def _as_asked(environ):
+    """Say which site was asked, as nginx does: by themselves servers say their own socket's address, or nothing."""
+    scheme = environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", "http")
+    host, port = re.fullmatch(r"(\[.*\]|[^:]*)(?::(\d+))?.*", environ.get("HTTP_HOST", "")).groups()
+    if host:
+        environ["SERVER_NAME"] = host
+    environ["SERVER_PORT"] = port or {"https": "443"}.get(scheme, "80")
+
+
 def _whole(application):
     """Return the application, asked once the body of its request is there.
 
@@ -72,6 +88,7 @@ def _whole(application):
     """
 
     def whole(environ, start_response):
+        _as_asked(environ)
         length = int(environ.get("CONTENT_LENGTH") or 0)
         if length <= 0:
             return application(environ, start_response)

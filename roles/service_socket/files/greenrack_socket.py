@@ -81,6 +81,8 @@ def prepare(bind, backlog):
     if fresh:
         notify("FDSTOREREMOVE=1")
         listener = bound(bind)
+        if listener.family == socket.AF_UNIX:  # for its group, in which is nginx
+            Path(listener.getsockname()).chmod(0o660)
     listener.listen(int(backlog))  # as many may wait now, also of one that listens already
     if listener.fileno() != GIVEN:
         os.dup2(listener.fileno(), GIVEN)
