@@ -89,7 +89,8 @@ def during(args: argparse.Namespace) -> int:
             "http://ADDRESS[:PORT]/PATH and a command",
             "python -m bench during http://ADDRESS/ -- ansible-playbook site.yml",
         )
-    with Clients(url.netloc, f"{url.path or '/'}?{url.query}", args.rate) as clients:
+    path = f"{url.path or '/'}?{url.query}"
+    with Clients(url.netloc, path, args.rate, keep=not args.new) as clients:
         ran = changes.run(args.command, args.live)
     command = " ".join(args.command)
     live = "" if ran.live is None else f", live after {ran.live:.1f} s"
@@ -167,6 +168,9 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("during", help="run a command while clients ask a site")
     one.add_argument("url", help="what they ask for, http://ADDRESS[:PORT]/PATH")
     one.add_argument("--rate", type=_rate, default=40, help="how many come a second; 40 without it")
+    one.add_argument(
+        "--new", action="store_true", help="each over a new connection; else every second one"
+    )
     one.add_argument("--keep", type=Path, help="file of JSON lines the result is appended to")
     one.add_argument("--load", default="", help="what the load is called there")
     one.add_argument("--change", default="", help="what kind of change it is called there")

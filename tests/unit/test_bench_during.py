@@ -67,6 +67,14 @@ def test_a_change_that_costs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert " 0 failed, half took 0." in said
 
 
+def test_each_may_come_over_a_new_connection(capfd: pytest.CaptureFixture[str]) -> None:
+    with site(502) as url:
+        assert during(url, "import time; time.sleep(1)", "--new") == 1
+    said = capfd.readouterr().out
+    assert "on a new connection: 502" in said
+    assert "kept open" not in said
+
+
 def test_a_change_that_costs_requests(capfd: pytest.CaptureFixture[str]) -> None:
     with site(502) as url:
         assert during(url, "import time; time.sleep(0.5)") == 1
