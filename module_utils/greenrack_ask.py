@@ -158,10 +158,10 @@ def shortened(answer):
 
 def journal(unit, since=0):
     """Return the end of the unit's journal; since: seconds since the epoch."""
-    # From its end, for with --since some versions count the lines from there on.
-    last = ["--reverse", "--lines=40", "--output=cat", f"--since=@{int(since)}"]
-    lines = run(["journalctl", "--no-pager", *last, f"--unit={unit}"]).splitlines()
-    return "\n".join(reversed(lines))
+    # Not both, for some versions count the lines from there on.
+    some = f"--since=@{int(since)}" if since else "--lines=40"
+    said = run(["journalctl", "--no-pager", "--output=cat", some, f"--unit={unit}"])
+    return "\n".join(said.splitlines()[-40:])
 
 
 def run(command):

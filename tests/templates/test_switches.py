@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from expected import MODES, SPOKEN
-from render import evaluate
+from render import ROLES, evaluate
 
 NEAR = {"app_is_local": True}  # nginx is on the application's host
 GREENLETS = [name for name, mode in MODES.items() if mode.entry == "wsgi_gevent:app"]
@@ -143,6 +144,16 @@ def test_a_release_does_not_change_what_stands_in_front(kept, chosen, type_this)
     assert [f"Type what it was deployed with: {type_this}" in says for says in refused] == (
         [True] if type_this else []
     )
+
+
+@pytest.mark.parametrize("playbook", ["backup", "restore"])
+def test_a_backup_does_not_care_what_stands_in_front(playbook: str) -> None:
+    plays = yaml.safe_load((ROLES.parent / f"playbooks/{playbook}.yml").read_text())
+    kept = {"proxy": "false", "socket": "unix", "app_port": "9000", "pooler": "true"}
+    expression = plays[0]["vars"]["server_mode_kept"].strip("{} ")
+    left = evaluate("server_mode", expression, app_kept=kept)
+    assert left == {"pooler": "true"}
+    assert wrong(server="gunicorn_sync", server_mode_kept=left) == []
 
 
 # What is typed, and the profile, the protocol and psycogreen that come of it where those of KEPT run.

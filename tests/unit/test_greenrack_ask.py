@@ -251,3 +251,18 @@ def test_an_address_of_ipv6() -> None:
         bind = f"[::1]:{listener.getsockname()[1]}"
         with asking.connect(bind, 5) as link:
             assert link.getpeername()[0] == "::1"
+
+
+@pytest.mark.parametrize(
+    ("since", "some"), [(0, "--lines=40"), (1764500000.7, "--since=@1764500000")]
+)
+def test_the_end_of_a_journal_is_its_end(
+    since: float, some: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With both of the two, some versions of journalctl count the lines from the moment on."""
+    commands: list[list[str]] = []
+    text = "".join(f"line {n}\n" for n in range(50))
+    monkeypatch.setattr(asking, "run", lambda words: commands.append(words) or text)
+    shown = asking.journal("demo.service", since).splitlines()
+    assert (shown[0], shown[-1], len(shown)) == ("line 10", "line 49", 40)
+    assert {"--lines=40", f"--since=@{int(since)}"} & {*commands[0]} == {some}

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 GIVEN = 3  # the first descriptor that systemd passes on, and what servers are told
-AGAIN = 60  # seconds between two ends; a start that fails at last may take as long
+AGAIN = 60  # seconds between two ends; a deploy waits as long for a start, by default
 NAME = "FDNAME=listener"
 
 
@@ -121,7 +121,9 @@ def ended():
         (FOLDER / name).unlink(missing_ok=True)
     if stopped:
         return
-    with contextlib.suppress(FileNotFoundError):  # it is the first time
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # it is the first time, or that was written to a full disk
         if time.monotonic() - float(before.read_text()) < AGAIN:
             notify("FDSTOREREMOVE=1")
     before.write_text(str(time.monotonic()))
