@@ -117,6 +117,11 @@ def ask_together(count, *one):
         return time.monotonic() - start, answers
 
 
+# What no wait will change, once it has been answered for some seconds.
+FINAL = {301, 302, 303, 307, 308, 401, 403, 404, 405, 410}
+PATIENCE = 5
+
+
 def wait_for_answer(
     bind, protocol, path, timeout, vain=lambda: "", host="localhost", tls_name=None, scheme=""
 ):
@@ -125,19 +130,22 @@ def wait_for_answer(
     Every second vain() is asked why there will be no answer: an empty string, and it is waited for.
     """
     start = looked = time.monotonic()
-    said, why = "nothing", ""
+    said, why, final = "nothing", "", None
     while (left := start + timeout - time.monotonic()) > 0:
         try:
             status, answer = ask(bind, protocol, path, left, host, tls_name, scheme)
             if 200 <= status < 300:
                 return round(time.monotonic() - start, 3)
             said = shortened(answer)
+            final = (final or time.monotonic()) if status in FINAL else None
         except (OSError, ValueError) as error:
             # The last question has little time, and what was answered before it says more.
             cut = isinstance(error, socket.timeout) and said.startswith("HTTP/")
-            said = said if cut else f"{error}"
+            said, final = said if cut else f"{error}", None
         if time.monotonic() > looked + 1:
             looked, why = time.monotonic(), vain()
+        if final and time.monotonic() > final + PATIENCE:
+            why = "and will not. Valid is a path that is, without a log-in (of an application, app_health_path)"
         if why:
             break
         time.sleep(0.05)

@@ -33,13 +33,13 @@ def app(environ, start_response):
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers /healthz with 200 and everything else with 500, /slow after 0.6 seconds."""
+    """Answers /healthz with 200, /old with 302 and everything else with 500, /slow after 0.6 seconds."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         time.sleep(0.6 if self.path.startswith("/slow") else 0)
-        self.send_response(200 if self.path == "/healthz" else 500)
+        self.send_response({"/healthz": 200, "/old": 302}.get(self.path, 500))
         self.end_headers()
         self.wfile.write(b"the application says: " + self.path.encode())
 
@@ -141,6 +141,17 @@ def test_an_error_is_no_answer_and_is_shown(folder: Path) -> None:
     assert f"did not answer GET /slow?a=1 with 2xx on {bind} within 1 s" in told
     assert "HTTP/1.1 500 Internal" in told
     assert "the application says: /slow?a=1" in told
+
+
+def test_what_no_wait_will_change_is_not_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE", 0.2)
+    with http_server("tcp", folder) as bind:
+        assert "2xx on" in (told := fails(bind, path="/old"))
+        assert "and will not. Valid is a path that is" in told
+        assert "HTTP/1.1 302" in told
+        assert "within 1 s" in fails(bind, path="/broken")
 
 
 def test_the_whole_request_reaches_an_application_behind_uwsgi(folder: Path) -> None:
