@@ -97,7 +97,7 @@ def test_what_cannot_be_imported_stops_nothing_in_place(deployed):
         run = deployed.play("site.yml", *wrong)
     assert run.code != 0, run.output
     said = " ".join(run.output.split())
-    assert "so it was not started; what served before still does" in said, run.output
+    assert "so it was not started there; what served before still does" in said, run.output
     assert clients.failures == []
 
 
