@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from expected import MODES, SPOKEN
-from render import ROLES, evaluate
+from render import ROLES, evaluate, of_topology
 
 NEAR = {"app_is_local": True}  # nginx is on the application's host
 GREENLETS = [name for name, mode in MODES.items() if mode.entry == "wsgi_gevent:app"]
@@ -151,8 +151,10 @@ def test_a_backup_does_not_care_what_stands_in_front(playbook: str) -> None:
     plays = yaml.safe_load((ROLES.parent / f"playbooks/{playbook}.yml").read_text())
     kept = {"proxy": "false", "socket": "unix", "app_port": "9000", "pooler": "true"}
     expression = plays[0]["vars"]["server_mode_kept"].strip("{} ")
-    left = evaluate("server_mode", expression, app_kept=kept)
+    left = evaluate("server_mode", expression, **{**of_topology(), "app_kept": kept})
     assert left == {"pooler": "true"}
+    front = evaluate("server_mode", "__server_mode_front | list")
+    assert front == of_topology()["app_fronted"], "what is refused is what is left out"
     assert wrong(server="gunicorn_sync", server_mode_kept=left) == []
 
 

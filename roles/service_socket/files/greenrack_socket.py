@@ -49,15 +49,15 @@ def bound(bind):
         Path(address).unlink(missing_ok=True)
     else:
         new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    for left in reversed(range(20)):
+    end = time.monotonic() + 1
+    while True:
         try:
             new.bind(address)
-            break
+            return new
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or not left:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > end:
                 raise
         time.sleep(0.05)  # systemd may be about to close what it kept
-    return new
 
 
 def kept(bind):
