@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -14,7 +15,17 @@ class Failed(Exception):
 def reports_of(found, p):
     """Return {pid: report} of the processes that have imported the application."""
     paths = {pid: Path(p["reports"], f"{pid}.report") for pid in found}
-    return {pid: json.loads(path.read_text()) for pid, path in paths.items() if path.exists()}
+    return {pid: report(path) for pid, path in paths.items() if path.exists()}
+
+
+def report(path):
+    """Return a process's report; Failed if the application put something else there, like a pipe nobody writes to."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        raise Failed(f"{path} is not the report of a process: {error}") from None
 
 
 def check_program(found, p):

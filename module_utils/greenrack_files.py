@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
+import secrets
+import stat
 import tempfile
 from pathlib import Path
 
@@ -18,6 +21,27 @@ OPTIONS = {
     "group": {"type": "str", "default": "root"},
     "validate": {"type": "str"},
 }
+
+
+def directory(path):
+    """Open a directory, made where there is none; by no link but root's: somebody else's would lead root elsewhere."""
+    handle = os.open("/", os.O_PATH)
+    for part in path.parts[1:]:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part, 0o755, dir_fd=handle)
+        inner = os.open(part, os.O_PATH | os.O_NOFOLLOW, dir_fd=handle)
+        seen = os.fstat(inner)
+        if stat.S_ISLNK(seen.st_mode) and seen.st_uid == 0:
+            link = inner
+            inner = os.open(os.readlink("", dir_fd=link), os.O_PATH, dir_fd=handle)
+            os.close(link)
+        elif not stat.S_ISDIR(seen.st_mode):
+            raise NotADirectoryError(
+                f"{part} in it is no directory, but a file or a link that is not root's"
+            )
+        os.close(handle)
+        handle = inner
+    return handle
 
 
 class File:
@@ -75,15 +99,20 @@ class File:
     def write(self):
         """Write the file beside its name, as nobody's but root's, and move it there when it is whole."""
         owner, group = pwd.getpwnam(self.wanted["owner"]), grp.getgrnam(self.wanted["group"])
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=self.path.parent, prefix=".")
+        try:
+            folder = directory(self.path.parent)
+        except OSError as error:
+            self.module.fail_json(msg=f"{self.path} was not written: {error}")
+        partial = f".{self.path.name}.{secrets.token_hex(4)}"
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(self.text)
             os.fchown(handle, owner.pw_uid, group.gr_gid)
             os.fchmod(handle, self.mode)
             file.flush()
             os.fsync(handle)
-        Path(partial).replace(self.path)
+        os.rename(partial, self.path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.close(folder)
 
 
 def argument(**more):

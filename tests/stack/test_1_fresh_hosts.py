@@ -31,6 +31,7 @@ REFUSALS = {
         "-e app_timeout=-5": ["app_timeout is -5"],
         "-e app_memory_max=lots": ["app_memory_max is 'lots'", "such as 75%"],
         "-e app_schema=/nope.sql": ["'/nope.sql' is no file"],
+        "-e {'app_shared':['up/../..']}": ["app_shared is '['up/../..']'", "directories in the"],
         "-e app_workers=2.5": ["app_workers is 2.5, and valid is a whole number"],
         "-e app_tls=true -e internal_tls=false": ["app_tls is true and internal_tls false"],
         "-e pooler=ture": ["pooler is ture, and valid is true or false"],

@@ -124,6 +124,20 @@ def test_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert steady == "none of its processes has ended by itself"
 
 
+@pytest.mark.parametrize("what", ["a pipe", "a link", "no report"])
+def test_what_is_no_report_is_told_and_holds_nobody_up(tmp_path: Path, what: str) -> None:
+    """The directory is the application's own, and who reads it is root."""
+    path = tmp_path / "10.report"
+    if what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a link":
+        path.symlink_to("/etc/hostname")
+    else:
+        path.write_text("{")
+    with pytest.raises(verify.Failed, match=r"10\.report is not the report of a process"):
+        verify.reports_of(FOUND, declared(reports=str(tmp_path)))
+
+
 def test_no_more_are_asked_of_the_database_than_one_worker_may_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,3 +120,20 @@ def test_a_file_has_either_content_or_a_secret(path: Path, wrong: dict[str, str]
     assert result["failed"]
     assert "content" in result["msg"]
     assert not path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who alone can give a link away")
+@pytest.mark.parametrize("whose", ["root", "nobody"])
+def test_a_link_on_the_way_is_followed_if_it_is_roots(tmp_path: Path, whose: str) -> None:
+    """Who may name something there, such as the owner of a directory of PostgreSQL's, must not lead root elsewhere."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = tmp_path / "conf.d"
+    link.symlink_to("elsewhere")
+    os.lchown(link, pwd.getpwnam(whose).pw_uid, -1)
+    result = run({"path": str(link / "more/demo.conf"), "content": "a"})
+    if whose == "root":
+        assert (elsewhere / "more/demo.conf").read_text(encoding="utf-8") == "a\n"
+    else:
+        assert "conf.d in it is no directory, but a file or a link" in result["msg"]
+        assert list(elsewhere.iterdir()) == []

@@ -53,6 +53,12 @@ def test_cannot_change_its_own_code(host: Host) -> None:
         assert host.run(f"runuser -u demo -- sh -c 'echo >> {path}'").failed, path
     host.check_output(f"runuser -u demo -- touch {release}/uploads/photo")
     assert host.file("/srv/demo/shared/uploads/photo").user == "demo"
+    # Where it could name something, a link would lead root elsewhere as the next release comes.
+    assert host.run("runuser -u demo -- ln -s /etc /srv/demo/shared/more").failed
+    assert (host.file("/srv/demo/shared").user, host.file("/srv/demo/shared").mode) == (
+        "root",
+        0o750,
+    )
 
 
 def test_is_shut_in(host: Host) -> None:

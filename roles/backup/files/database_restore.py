@@ -13,6 +13,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from greenrack_recovery import Failed, Recovery, enough_space, run
@@ -102,8 +103,7 @@ def replace(arguments):
     run("systemctl", "stop", arguments.unit)
     try:
         for path in (new, folder):
-            path.mkdir(mode=0o700)
-            shutil.chown(path, "postgres", "postgres")
+            as_owner(partial(path.mkdir, mode=0o700))  # root could be led elsewhere there
         as_owner(lambda: restored(new, folder, arguments))
         shutil.rmtree(before, ignore_errors=True)
         data.rename(before)
