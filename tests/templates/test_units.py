@@ -131,7 +131,8 @@ def test_what_the_unit_says_of_itself(mode: str, profile: str) -> None:
     assert service["WorkingDirectory"] == own
     assert service["RuntimeDirectory"] == "demo-blue"  # for the socket and the workers' reports
     # Of too much memory one worker dies, and not the unit.
-    assert (service["MemoryMax"], service["OOMPolicy"]) == ("75%", "continue")
+    bound = {name: service[name] for name in ("MemoryMax", "MemorySwapMax", "OOMPolicy")}
+    assert bound == {"MemoryMax": "75%", "MemorySwapMax": "0", "OOMPolicy": "continue"}
 
 
 @pytest.mark.parametrize("mode", MODES)
