@@ -7,6 +7,8 @@ import pytest
 
 from tests.stack.lab import SUDO
 
+FRAGMENT = "/etc/ssh/sshd_config.d/10-greenrack.conf"
+
 
 @pytest.fixture
 def by_password(single):
@@ -14,7 +16,7 @@ def by_password(single):
     run = single.play("site.yml", "--tags", "base")
     assert run.code == 0, run.output
     single.run("box1", "echo admin:secret | chpasswd && mv ~admin/.ssh/authorized_keys /root/")
-    single.run("box1", "rm /etc/ssh/sshd_config.d/10-greenrack.conf && systemctl reload ssh")
+    single.run("box1", f"rm {FRAGMENT} && systemctl reload ssh")
     yield single
     root = single.directory / "hosts/box1/root"
     back = [str(root / "root/authorized_keys"), str(root / "home/admin/.ssh")]
@@ -22,10 +24,18 @@ def by_password(single):
     single.comes_to("box1")  # OpenSSH 10 wants who was refused several times to wait
 
 
-@pytest.mark.parametrize("shared", [True, False], ids=["shared", "not shared"])
-def test_host_goes_back_to_what_ssh_was_told(by_password, shared):
+# What its file said before; none, if there was no file.
+OLDER = "PasswordAuthentication yes\nMaxAuthTries 5\n"
+
+
+@pytest.mark.parametrize(
+    ("shared", "older"), [(True, OLDER), (False, "")], ids=["shared", "not shared"]
+)
+def test_host_goes_back_to_what_ssh_was_told(by_password, shared, older):
     """By the connection there is, or, where connections are not shared, by itself."""
     lab = by_password
+    if older:
+        lab.run("box1", f"printf '{older}' > {FRAGMENT} && systemctl reload ssh")
     typed = ["-e", "ansible_password=secret", "-e", "base_ssh_passwords=false"]
     if not shared:
         typed += ["-e", "base_ssh_confirm_seconds=20"]
@@ -37,15 +47,27 @@ def test_host_goes_back_to_what_ssh_was_told(by_password, shared):
     assert "Reach the host anew" in run.output, run.output
     said = "so they were taken back" if shared else "UNREACHABLE"
     assert said in " ".join(run.output.split()), run.output
-    written = lab.directory / "hosts/box1/root/etc/ssh/sshd_config.d/10-greenrack.conf"
+    written = lab.directory / f"hosts/box1/root{FRAGMENT}"
+    cat = [*SUDO, "cat", str(written), f"{written}.before"]
     end = time.monotonic() + 60
-    while subprocess.run([*SUDO, "test", "-e", str(written)], check=False).returncode == 0:
+    while subprocess.run(cat, capture_output=True, text=True, check=False).stdout != older:
         assert not shared, "the run left it there"
         assert time.monotonic() < end
         time.sleep(0.5)
 
 
-FRAGMENT = "/etc/ssh/sshd_config.d/10-greenrack.conf"
+def test_what_an_interrupted_run_wrote_the_next_puts_into_force(single):
+    """As it is when a run was ended after it wrote, and before sshd and the journal were told."""
+    run = single.play("site.yml", "--tags", "base")
+    assert run.code == 0, run.output
+    told = "systemctl show --value -p StateChangeTimestampMonotonic ssh systemd-journald"
+    before = single.run("box1", f"touch {FRAGMENT}.before; {told}").split()
+    run = single.play("site.yml", "--tags", "base")
+    assert (run.code, sum(run.changed.values())) == (0, 2), run.output
+    after = single.run("box1", f"test -e {FRAGMENT}.before || {told}").split()
+    assert [int(now) > int(then) for now, then in zip(after, before, strict=True)] == [True, True]
+
+
 # What makes sshd deaf to it, and how the host gets rid of that.
 DEAF = {
     "no Include": (
