@@ -41,8 +41,10 @@ def form():
 
 @app.get("/seen/<path:path>")
 def seen(path):
-    """Return what was asked for."""
-    return {"path": path, "arguments": request.args.to_dict(flat=False), "url": request.base_url}
+    """Return what was asked for, and how."""
+    arguments = request.args.to_dict(flat=False)
+    headers = list(request.headers)
+    return {"path": path, "arguments": arguments, "url": request.base_url, "headers": headers}
 
 
 @app.get("/cookies/<int:number>")

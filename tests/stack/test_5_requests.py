@@ -119,6 +119,20 @@ def test_the_name_is_the_one_that_was_asked_for(site, line, name, url):
     assert _asked(site, request)["url"] == url
 
 
+# What servers, frameworks and their middleware believe a proxy.
+BELIEVED = [f"X-Forwarded-{what}" for what in ("For", "Host", "Port", "Prefix", "Proto")]
+BELIEVED += [f"X-Forwarded-{what}" for what in ("Protocol", "Scheme", "Server", "Ssl")]
+BELIEVED += ["X-Real-IP", "Forwarded", "Proxy"]
+
+
+def test_what_a_proxy_is_believed_no_client_says(site):
+    forged = [f"{name}: forged {name}\r\n" for name in (*BELIEVED, "X-Own")]
+    request = f"GET /seen/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{''.join(forged)}\r\n"
+    headers = _asked(site, request)["headers"]
+    assert [value for _, value in headers if value.startswith("forged")] == ["forged X-Own"]
+    assert "http" in [value for name, value in headers if name == "X-Forwarded-Proto"]
+
+
 def test_where_no_name_is_asked_for_it_is_the_address(site):
     """As load balancers do that only look whether it lives."""
     assert _asked(site, "GET /seen/a HTTP/1.0\r\n\r\n")["url"] == f"http://{site}/seen/a"
