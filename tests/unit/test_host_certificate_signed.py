@@ -108,6 +108,15 @@ def test_an_inventory_without_the_application_leaves_its_name(
     assert shown(folder)[1] == {"app1", "192.0.2.2", APP}  # the address it had is gone
 
 
+def test_another_hosts_certificate_is_worth_nothing(
+    asks: Callable[..., dict[str, Any]], folder: Path
+) -> None:
+    authority = signing.make()
+    asks([authority], ["app2", "192.0.2.2", APP])
+    assert asks([authority], NAMES, keeps=[APP])["changed"] is True
+    assert shown(folder)[1] == set(NAMES)
+
+
 def test_a_name_that_a_host_gave_itself_is_not_signed(
     asks: Callable[..., dict[str, Any]], folder: Path
 ) -> None:

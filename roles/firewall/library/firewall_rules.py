@@ -81,10 +81,10 @@ class Firewall:
         others = [
             path.read_text("utf-8") for path in sorted(KEPT.glob("*.services")) if path != self.own
         ]
-        self.disarm()
         base = self.wanted[BASE].replace(SERVICES, "")
         TRIED.write_text("\n".join([base, *others, self.wanted[self.own], ""]), "utf-8")
         self.run("nft", "--check", "--file", str(TRIED))
+        self.succeeds("systemctl", "stop", f"{TIMER}.timer")  # of a run that was interrupted
         seconds = f"--on-active={self.module.params['seconds']}"
         exact = "--timer-property=AccuracySec=100ms"
         self.run("systemd-run", f"--unit={TIMER}", seconds, exact, "/bin/sh", "-c", BACK)
