@@ -11,6 +11,9 @@ from bench.clients import Answer, Clients
 ROUTES = {"page": "/?delay=0.2", "database": "/db?delay=0.2", "unrelated": "/healthz"}
 RATE = 10  # requests a second, on each
 GOOD = 2  # seconds without a failure after which all is taken to be well again
+# What promises call a bound, in seconds: nginx gives up 10 s after app_timeout (30). And the shortest wait for what is
+# away (app_database_timeout), which nobody has who does not need it.
+BOUND, HELD = 45, 5
 
 
 class Felt:
@@ -86,6 +89,12 @@ class Felt:
         """Return what requests that failed were answered with, 0 where there was no answer."""
         return {one.status for one in self.failed(route)}
 
+    def unaffected(self, *routes):
+        """Assert that no request of these failed, or waited as those do that need what is away."""
+        for route in routes:
+            assert self.failed(route) == [], self
+            assert self.slowest(route) < HELD, self
+
     def slowest(self, route) -> float:
         """Return the seconds of the longest answer to a request due since shortly before it struck."""
         since = self.struck - GOOD
@@ -155,6 +164,8 @@ def suffering(lab, told):
                     felt.heal(heal)
             felt.recovers(seconds)
         told(fault, promise, felt.summary())
+        answers = [one for each in felt.clients.values() for one in each.answers if one.status]
+        assert max(one.seconds for one in answers) < BOUND, felt
         return felt
 
     return suffered
