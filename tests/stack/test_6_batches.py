@@ -12,8 +12,19 @@ from tests.stack import other_inventory
 from tests.stack.conftest import boot
 from tests.stack.lab import Lab
 
-APP = "import os, socket\nfrom flask import Flask\n\napp = Flask(__name__)\n"
-ROUTE = "\n\n@app.route('/healthz')\ndef health():\n    return {version!r} + socket.gethostname()\n"
+APP = "import os, socket\nimport psycopg2\nfrom flask import Flask\n\napp = Flask(__name__)\n"
+ROUTE = """
+
+@app.route("/healthz")
+def health():
+    return {version!r} + socket.gethostname()
+
+
+@app.route("/database")
+def database():
+    with psycopg2.connect(os.environ["DATABASE_URL"]) as connection:
+        return f"{{socket.gethostname()}} {{connection.server_version}}"
+"""
 
 
 def _write(source, version, more=""):
@@ -23,21 +34,21 @@ def _write(source, version, more=""):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hello")
-    (folder / "requirements.txt").write_text("flask\n")
+    (folder / "requirements.txt").write_text("flask\npsycopg2-binary\n")
     _write(folder, "first")
     return folder
 
 
 @pytest.fixture(scope="module")
 def two(labs, source, tmp_path_factory):
-    """Two application hosts, which are the load hosts too; on the first of them is nginx, and nothing else.
+    """Two application hosts, which are the load hosts too; on the first of them are nginx and the database.
 
     They have two releases of Debian, as when hosts are replaced one by one, and what root makes is root's alone.
     """
     variables = {"app_name": "hello", "app_source": str(source), "app_module": "hello:app"}
-    variables |= {"app_tls": True}
+    variables |= {"app_tls": True, "app_env": {"DATABASE_URL": "{{ database_url }}"}}
     both = {"app1": 11, "app2": 12}
-    groups = {"app": both, "proxy": {"app1": 11}, "load": both}
+    groups = {"app": both, "proxy": {"app1": 11}, "database": {"app1": 11}, "load": both}
     path = other_inventory.write(tmp_path_factory.mktemp("inventory") / "two", groups, variables)
     for lab in boot(Lab(path, labs[1].name, labs[1].prefix)):
         lab.lose("app2")
@@ -48,9 +59,9 @@ def two(labs, source, tmp_path_factory):
         yield lab
 
 
-def _seen(lab):
+def _seen(lab, path="/healthz"):
     """Return what is answered, of several requests."""
-    return {lab.get("/healthz")[1] for _ in range(8)}
+    return {lab.get(path)[1] for _ in range(8)}
 
 
 def _active(lab):
@@ -65,6 +76,10 @@ def test_change_on_two_hosts(two, labs, source):
     assert _seen(two) == {"firstapp1", "firstapp2"}
     pythons = {two.run(name, "/srv/hello/envs/*/bin/python --version") for name in ("app1", "app2")}
     assert len(pythons) == len({two.suite, labs[1].suite}), pythons
+    # Debian 12 has PostgreSQL 15.
+    served = [answer.split() for answer in sorted(_seen(two, "/database"))]
+    assert [name for name, _ in served] == ["app1", "app2"]
+    assert two.suite != "bookworm" or {int(version) // 10000 for _, version in served} == {15}
     _write(source, "second")
     with Clients(f"{two.prefix}.11", "/healthz") as clients:
         run = two.play("playbooks/release.yml")
