@@ -148,6 +148,48 @@ def test_a_folder_without_a_repository_has_no_commits(
     )
 
 
+@pytest.mark.parametrize(
+    ("static", "expected"),
+    [
+        (
+            {"/static/": "shop/static", "/css/": "shop/static/css"},
+            ["css/shop.css", "static/css/shop.css", "static/shop.js"],
+        ),
+        (
+            {"/static/": "shop/static", "/assets/v1/": "shop/static"},
+            [
+                "assets/v1/css/shop.css",
+                "assets/v1/shop.js",
+                "static/css/shop.css",
+                "static/shop.js",
+            ],
+        ),
+    ],
+    ids=["a folder in another", "a folder twice"],
+)
+def test_a_static_file_is_under_each_url_path_that_has_it(
+    given: dict[str, Any], repository: Path, static: dict[str, str], expected: list[str]
+) -> None:
+    (repository / "web/shop/static/shop.js").touch()
+    local = {**given, "source": str(repository / "web"), "ref": "", "folder": ""}
+    for told in (static, dict(reversed(static.items()))):
+        result = greenrack_modules.run(release, **{**local, "static": told})
+        with tarfile.open(result["static_archive"]) as tar:
+            assert sorted(entry.name for entry in tar if entry.isfile()) == expected
+
+
+def test_of_two_url_paths_the_longer_one_says_which_file_it_is(
+    given: dict[str, Any], repository: Path
+) -> None:
+    """As nginx does of its locations."""
+    (repository / "web/shop/other").mkdir()
+    (repository / "web/shop/other/shop.css").write_text("/* other */")
+    local = {**given, "source": str(repository / "web"), "ref": "", "folder": ""}
+    static = {"/static/css/": "shop/other", "/static/": "shop/static"}
+    result = greenrack_modules.run(release, **{**local, "static": static})
+    assert text_of(result["static_archive"], "static/css/shop.css") == "/* other */"
+
+
 @pytest.mark.parametrize("static", [{"/": "shop/static"}, {"static": "shop/static"}, {"/s/": "x"}])
 def test_static_files_nginx_cannot_serve_are_refused(
     given: dict[str, Any], static: dict[str, str]

@@ -234,7 +234,7 @@ def test_a_callable_may_be_in_a_package(source: Path, target: str) -> None:
 
 def packed(source: Path, archive: Path) -> list[tuple]:
     """Pack the source and return what the archive holds."""
-    release.pack(archive, source, {name: str(name) for name in source_of.released_files(source)})
+    release.pack(archive, source, {str(name): name for name in source_of.released_files(source)})
     with tarfile.open(archive) as tar:
         return [
             (
@@ -276,6 +276,6 @@ def test_what_is_packed_is_roots_and_readable_by_all(source: Path, tmp_path: Pat
 def test_an_archive_is_there_whole_or_not_at_all(source: Path, tmp_path: Path) -> None:
     archive = tmp_path / "cache.tar.gz"
     with pytest.raises(FileNotFoundError):
-        release.pack(archive, source, {Path("wsgi.py"): "wsgi.py", Path("gone.py"): "gone.py"})
+        release.pack(archive, source, {"wsgi.py": Path("wsgi.py"), "gone.py": Path("gone.py")})
     assert not archive.exists()
     assert len(packed(source, archive)) == 7  # what was left of the attempt is in nobody's way

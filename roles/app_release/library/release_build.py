@@ -77,7 +77,7 @@ def folders(names):
 
 
 def pack(archive, directory, names):
-    """Write `names` of `directory` to the tar file `archive`, whole or not at all; {name: what it is called there}."""
+    """Write files of `directory` to the tar file `archive`, whole or not at all; {what it is called there: name}."""
 
     def unowned(entry):
         entry.uid = entry.gid = 0
@@ -87,11 +87,11 @@ def pack(archive, directory, names):
 
     partial = archive.with_suffix(".partial")  # the cache's lock is held: nobody else writes it
     with tarfile.open(partial, mode="w:gz", compresslevel=1) as tar:
-        for folder in folders(names.values()):  # else a host's umask would say who may enter them
+        for folder in folders(names):  # else a host's umask would say who may enter them
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(unowned(entry))
-        for name, called in names.items():
+        for called, name in names.items():
             tar.add(directory / name, arcname=called, recursive=False, filter=unowned)
     partial.replace(archive)
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
@@ -120,9 +120,9 @@ def pack_environment(lock, target, archive):
 
 
 def static_names(source, files, static):
-    """Return {file: what it is called as nginx's}; refuse a URL path or a folder that cannot be."""
+    """Return {what it is called as nginx's: file}; refuse a URL path or a folder that cannot be."""
     names = {}
-    for url, folder in static.items():
+    for url, folder in sorted(static.items()):  # of two, the longer path says what a file is
         below = [file for file in files if Path(folder) in file.parents]
         if not url.startswith("/") or not url.strip("/") or not below:
             raise Refused(
@@ -130,7 +130,7 @@ def static_names(source, files, static):
                 "such as /static/: shop/static"
             )
         for file in below:
-            names[file] = str(Path(url.strip("/")) / file.relative_to(folder))
+            names[str(Path(url.strip("/")) / file.relative_to(folder))] = file
     return names
 
 
@@ -151,6 +151,8 @@ def build(params, source, cache):
         environment,
         *map(str, params["static"].items()),
         *params["shared"],
+        # Under the name without it, such a release had each file once.
+        *(["a file twice"] if len(set(static.values())) < len(static) else []),
     )
     environment_archive = cache / f"environment-{environment}.tar.gz"
     release_archive = cache / f"release-{release}.tar.gz"
@@ -160,7 +162,7 @@ def build(params, source, cache):
     if environment_archive in missing:
         pack_environment(lock, target, environment_archive)
     if release_archive in missing:
-        pack(release_archive, source, {name: str(name) for name in files})
+        pack(release_archive, source, {str(name): name for name in files})
     if static_archive in missing:
         pack(static_archive, source, static)
     return {
