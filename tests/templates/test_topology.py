@@ -1,0 +1,36 @@
+"""What every inventory works out of its groups, and of what is said of the application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from render import evaluate, of_topology
+
+
+def here(role: str, expression: str, **given: Any) -> Any:
+    """Return the value of an expression on a host that is the proxy and the application's."""
+    host = {"service_address": "10.0.0.21"}
+    groups = {part: ["host1"] for part in ("proxy", "app")}
+    known = {**of_topology(), "groups": groups, "hostvars": {"host1": host}, **host}
+    return evaluate(role, expression, **known, **given)
+
+
+@pytest.mark.parametrize(
+    ("domains", "name"),
+    [
+        (["_"], ""),
+        (["_", "shop.example.org", "example.org"], "shop.example.org"),
+        (["*.example.org", "www.example.*", ".example.net", "example.org"], "example.org"),
+        ([r"~^(www|shop)\.example\.org$", "example.org"], "example.org"),
+        # Where there is none, one that the pattern stands for.
+        (["_", "*.example.org"], "www.example.org"),
+        (["www.example.*", ".example.net"], "www.example.net"),
+        ([r"~^(www|shop)\.example\.org$"], ""),
+    ],
+)
+def test_the_site_is_asked_by_a_name_and_not_by_a_pattern(domains: list[str], name: str) -> None:
+    asked = [("app_server", "app_server_host"), ("probe", "probe_host")]
+    asked.append(("benchmark", "benchmark_host"))
+    found = [here(*one, app_domains=domains) for one in asked]
+    assert found == [name or "localhost", name, name]
