@@ -34,3 +34,17 @@ def test_the_site_is_asked_by_a_name_and_not_by_a_pattern(domains: list[str], na
     asked.append(("benchmark", "benchmark_host"))
     found = [here(*one, app_domains=domains) for one in asked]
     assert found == [name or "localhost", name, name]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "open_to_all", "refused"),
+    [(True, [80], ["port 80 is taken by apache2.service"]), (False, [8000], [])],
+)
+def test_nginxs_port_is_the_stacks_only_where_nginx_is(
+    proxy: bool, open_to_all: list[int], refused: list[str]
+) -> None:
+    listeners = {"80": "apache2.service", "22": "ssh.service"}
+    facts = {"greenrack": {"release": "12", "listeners": listeners}}
+    services = here("firewall", "firewall_services", proxy=proxy, ansible_facts=facts)
+    assert [service["port"] for service in services if service["from"] == []] == open_to_all
+    assert here("preflight", "__preflight_taken", proxy=proxy, ansible_facts=facts) == refused
