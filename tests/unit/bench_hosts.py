@@ -1,7 +1,8 @@
-"""What the tests of the scripts that run on hosts share: the scripts as modules, and a server to load."""
+"""What the tests of the programs that run on hosts share: their modules, and a server to load."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -10,8 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,12 +21,10 @@ FILES = Path(__file__).parents[2] / "roles" / "benchmark" / "files"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 
-def script(name: str) -> ModuleType:
-    """Return one of the role's scripts as a module."""
-    loader = SourceFileLoader(name, str(FILES / name))
-    module = module_from_spec(spec_from_loader(name, loader))
-    loader.exec_module(module)
-    return module
+def script(path: str) -> ModuleType:
+    """Return a module of the role's programs; it finds those beside it, as when Python runs their directory."""
+    sys.path.append(str((FILES / path).parent))
+    return importlib.import_module(Path(path).stem)
 
 
 def needs(engine: str = "h2load", package: str = "nghttp2-client") -> None:
@@ -79,9 +76,9 @@ class OneByOne:
 def start_load(
     spec: dict[str, Any], outdir: Path, by: Sequence[str] = (), **environment: str
 ) -> subprocess.Popen[str]:
-    """Start the script `load`, as a load host does; `by` a command that starts commands."""
+    """Start the program `load`, as a load host does; `by` a command that starts commands."""
     process = subprocess.Popen(
-        [*by, sys.executable, str(FILES / "load"), str(outdir)],
+        [*by, sys.executable, "-I", str(FILES / "load"), str(outdir)],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

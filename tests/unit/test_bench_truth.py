@@ -22,7 +22,7 @@ from bench.merge import merged
 from bench.record import GENERATOR
 from bench.result import build_result
 
-load = script("load")
+load = script("load/lateness.py")
 STALL = 2.0
 
 

@@ -15,7 +15,7 @@ from bench.experiment import Experiment
 from bench.verdict import judge
 from bench.words import in_words
 
-watching = script("watch")
+watching = script("watch/samples.py")
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from bench_hosts import FILES, script
 
-fingerprint = script("fingerprint")
+fingerprint = script("fingerprint.py")
 
 
 @pytest.fixture(scope="module")
 def told() -> dict:
     done = subprocess.run(
-        [sys.executable, str(FILES / "fingerprint")], capture_output=True, text=True, check=True
+        [sys.executable, str(FILES / "fingerprint.py")], capture_output=True, text=True, check=True
     )
     assert done.stdout.count("\n") == 1
     return json.loads(done.stdout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from bench_hosts import script
 
-load = script("load")
+load = script("load/lateness.py")
 
 
 def test_how_late_a_start_was_is_held_against_when_it_was_due():

@@ -14,7 +14,7 @@ from bench_hosts import ANSWER, OneByOne, asking, finished, needs, put, script, 
 
 from bench import ab, h2load
 
-load = script("load")
+load = script("load/spec.py")
 CLOSED = {"kind": "closed", "engine": "h2load", "requests": 40, "concurrency": 4}
 OPEN = {"kind": "open", "engine": "h2load", "rate": 100, "seconds": 0.3}
 URL = {"url": "http://127.0.0.1:1/"}

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from bench_hosts import FILES, script
 
-watching = script("watch")
+kernel, samples = script("watch/kernel.py"), script("watch/samples.py")
 
 # A unit's process: it does what it is told, a line at a time, and says so. Of the CPU it burns, half is the kernel's.
 OBEY = """
@@ -61,7 +61,7 @@ class Unit:
         return Path(f"{self.group}.said").read_text().strip()
 
     def watched(self, port: int = 0):
-        return watching.Watch(self.group, self.pid, watching.Network(self.pid), port)
+        return samples.Watch(self.group, self.pid, kernel.Network(self.pid), port)
 
     def end(self) -> None:
         self.process.kill()
@@ -102,12 +102,12 @@ def grouped() -> Iterator[Unit]:
 
 def test_memory_is_that_of_all_processes_and_a_dead_one_has_none(unit):
     pids = [os.getpid(), unit.pid, 2**22 + 1]
-    before = watching.memory(pids)
+    before = kernel.memory(pids)
     held = os.urandom(30_000_000)
-    after = watching.memory(pids)
+    after = kernel.memory(pids)
     for kind in (0, 1):
         assert after[kind] - before[kind] == pytest.approx(len(held), rel=0.3)
-    assert after > watching.memory([os.getpid()])
+    assert after > kernel.memory([os.getpid()])
 
 
 def test_peaks_are_those_of_the_load_and_before_is_of_the_start(unit):
@@ -237,7 +237,7 @@ def test_a_unit_that_was_restarted_loses_no_cpu_that_was_seen(unit):
 
 def test_what_is_dear_is_sampled_less_often(unit, monkeypatch):
     watch = unit.watched()
-    least, share = watching.PACES["memory"]
+    least, share = samples.PACES["memory"]
 
     def dear() -> None:
         began = time.process_time()
@@ -248,7 +248,7 @@ def test_what_is_dear_is_sampled_less_often(unit, monkeypatch):
         monkeypatch.setattr(watch, "see_memory", see)
         watch.take("memory")
         assert watch.due["memory"] - time.monotonic() == pytest.approx(pause, rel=0.2)
-    assert sum(share for _, share in watching.PACES.values()) < 0.01
+    assert sum(share for _, share in samples.PACES.values()) < 0.01
 
 
 def test_it_watches_a_unit_from_one_signal_to_the_other(grouped, tmp_path):
@@ -258,7 +258,7 @@ def test_it_watches_a_unit_from_one_signal_to_the_other(grouped, tmp_path):
         f"#!/bin/sh\necho ControlGroup=/{grouped.group.name}\necho MainPID={grouped.pid}\n"
     )
     systemctl.chmod(0o755)
-    command = [sys.executable, str(FILES / "watch"), "demo.service"]
+    command = [sys.executable, "-I", str(FILES / "watch"), "demo.service"]
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
     waits(process.pid)

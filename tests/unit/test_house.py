@@ -85,6 +85,14 @@ def test_a_python_file_has_at_most_300_lines() -> None:
     assert {name: number for name, number in lines.items() if number > 300} == {}
 
 
+def test_what_python_runs_is_named_so() -> None:
+    """Ruff, and the limit above, find it by its name."""
+    unnamed = [path for path in files_of_git() if path.suffix != ".py"]
+    assert len(unnamed) > 50
+    heads = {name_of(path): path.read_bytes()[:80].partition(b"\n")[0] for path in unnamed}
+    assert [name for name, head in heads.items() if re.match(rb"#!.*\bpython", head)] == []
+
+
 def test_conditions_are_few() -> None:
     named = [task for task in all_tasks() if "name" in task]
     conditional = [task["name"] for task in named if "when" in task]

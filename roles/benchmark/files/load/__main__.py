@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """load OUTDIR: puts one load on a site with h2load or ab, and tells what that took.
 
 Standard input is an object of JSON; other keys than these are left alone:
@@ -17,8 +16,8 @@ OUTDIR gets `stdout`, what the engine printed; `log`, a row a request, of open l
 late=MICROSECONDS behind it, how much later than due it was started; and, last of all, `used.json`:
 
     host, command, began (epoch), seconds, cpu_seconds (the engine's), busy (share of the host's CPU, 0 to 1)
-    run_delay_seconds   that the engine's threads were ready to run and others ran; null where the kernel does not say, or of
-                 a run that was too short to be looked at
+    run_delay_seconds   that the engine's threads were ready to run and others ran; null where the kernel does not say,
+                 or of a run that was too short to be looked at
     ended, syn_resent   null, or that the limit was reached; connections asked for again after a second unanswered
     lag          of open loads of which all requests have a row: seconds they were started late: p50, p99, max
     rates        of a search: each try in order: rate, failed, held, lag, share (of a core), waited (share of
@@ -33,7 +32,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import resource
 import select
 import shlex
@@ -45,94 +43,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from fractions import Fraction
 from pathlib import Path
 
-# h2load opens K connections each P ms. When it is late by more than P, all after that is late too: on two busy cores,
-# 1000/s came as 697/s with 1 ms and 999/s with 10. So P is 10 at least.
-PERIODS = range(10, 101)
-TRIES, NEVER, RESENT = 12, float("inf"), 1.0  # the kernel asks again after a second
-ENOUGH = 1000  # requests a p99 needs
+from lateness import judged, mark, told
+from spec import Wrong, checked, command, rates_of
+
+TRIES, NEVER = 12, float("inf")
 ENDING = (signal.SIGTERM, signal.SIGINT)
-PACKAGES = {"h2load": "nghttp2-client", "ab": "apache2-utils"}
-KEYS = {
-    "closed": {"requests": 1, "concurrency": 1},
-    "open": {"rate": 0, "seconds": 0},
-    "search": {"from": 10, "to": 10, "seconds": 0, "objective": 0},
-}
-
-
-class Wrong(Exception):
-    """What was asked for cannot be done: what is wrong, what is valid, what to type."""
-
-    def __str__(self):
-        return "error: {}\n  valid: {}\n  type:  {}".format(*self.args)
-
-
-def pace(rate):
-    """Return K and P: h2load opens K connections each P ms, and that is the rate."""
-    for period in PERIODS:
-        number = Fraction(str(rate)) * period / 1000
-        if number >= 1 and number.denominator == 1:
-            return int(number), period
-    near = [r for r in range(10, int(rate) + 20) if r % 10 == 0 or r % 25 == 0 or r % 125 == 0]
-    valid = [r for r in near if r < rate][-1:] + [r for r in near if r > rate][:1]
-    told = " or ".join(map(str, valid))
-    raise Wrong(f"h2load keeps no rate of {rate}/s", f"next to it {told}", f'"rate": {valid[0]}')
-
-
-def checked(spec):
-    """Return the load if it can be run; Wrong says why not."""
-    kind, engine = spec.get("kind"), spec.get("engine")
-    if kind not in KEYS:
-        raise Wrong(f"the load's kind is {kind}", ", ".join(KEYS), '"kind": "closed"')
-    if engine not in (PACKAGES if kind == "closed" else ["h2load"]):
-        raise Wrong(f"{engine} makes no {kind} load", "h2load", '"engine": "h2load"')
-    if shutil.which(engine) is None:
-        wrong, package = f"{engine} is not installed on this host", PACKAGES[engine]
-        raise Wrong(wrong, package, f"apt-get install {package}")
-    if not str(spec.get("url")).startswith("http"):
-        raise Wrong(f"the url is {spec.get('url')}", "a URL", '"url": "http://10.0.0.1/"')
-    for key, least in KEYS[kind].items():
-        value = spec.get(key)
-        if type(value) not in (int, float) or value < least or not value:
-            raise Wrong(f"{key} is {value!r}", f"a number from {least}, unquoted", f'"{key}": 10')
-    if kind == "closed" and spec["requests"] < spec["concurrency"]:
-        raise Wrong("fewer requests than clients", "requests >= concurrency", '"requests": 2000')
-    if kind == "closed" and (spec.get("ramp") or 0) % 100:
-        raise Wrong(f"the ramp is {spec['ramp']}", "a multiple of 100, or 0", '"ramp": 1000')
-    if kind == "open" and pace(spec["rate"]) and spec["rate"] * spec["seconds"] % 1:
-        raise Wrong("rate * seconds is no whole number", "whole requests", '"seconds": 10')
-    if kind == "search" and not rates_of(spec):
-        raise Wrong("no multiple of 10 lies between from and to", "50 to 400", '"to": 400')
-    return spec
-
-
-def rates_of(spec):
-    """Return the rates a search chooses from."""
-    return range(-(-int(spec["from"]) // 10) * 10, int(spec["to"]) + 1, 10)
-
-
-def command(spec, rate=None):
-    """Return the engine's command line for the load, or for an open one at a rate."""
-    # h2load sends a Host header beside its own, and servers refuse two; its own is called :authority.
-    host = {"ab": "Host", "h2load": ":authority"}[spec["engine"]]
-    headers = []
-    for name, value in (("User-Agent", spec.get("agent")), (host, spec.get("host"))):
-        headers += ["-H", f"{name}: {value}"] if value else []
-    if rate:
-        (number, period), requests = pace(rate), f"{rate * spec['seconds']:.0f}"
-        size = ["-c", requests, "-n", requests, "-r", f"{number}", f"--rate-period={period}ms"]
-        size += ["-N", "60", "-H", "Connection: close"]
-    else:
-        requests, clients = f"{spec['requests']:.0f}", f"{spec['concurrency']:.0f}"
-        if spec["engine"] == "ab":
-            return ["ab", "-r", "-n", requests, "-c", clients, *headers, "-g", "log", spec["url"]]
-        ramp = (
-            ["-r", f"{spec['ramp'] // 100:.0f}", "--rate-period=10ms"] if spec.get("ramp") else []
-        )
-        size = ["-c", clients, *ramp, "-n", requests]
-    return ["h2load", "--h1", "-t1", *size, *headers, "--log-file=log", spec["url"]]
 
 
 def counters():
@@ -204,73 +121,6 @@ def run(line, folder, spec, deadline):
         "syn_resent": resent,
         "ended": ended[0] if ended else None,
     }
-
-
-def told(folder):
-    """Return the rows of h2load's log, sorted (start, status, seconds), and when it began by its own report."""
-    rows = [line.split("\t") for line in (folder / "log").read_text().splitlines()]
-    rows = sorted((int(r[0]) / 1e6, int(r[1]), int(r[2]) / 1e6) for r in rows if len(r) >= 3)
-    text = (folder / "stdout").read_text(errors="replace")
-    found = re.search(r"^finished in ([\d.]+)(us|ms|s),", text, re.M)
-    took = float(found[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[found[2]] if found else 0
-    return rows, max((start + duration for start, _, duration in rows), default=0) - took
-
-
-def late(starts, number, period, began):
-    """Return by how much each start, in order, is later than it was due.
-
-    A start is when the connection stands: where that took long, the request is late, and its duration is short.
-    h2load tells when it began to 10 ms only, so that counts where the first start was late as well.
-    """
-    off = [start - i // number * period / 1000 for i, start in enumerate(starts)]
-    first = began if began < min(off) - 0.02 else min(off)
-    return [value - first for value in off]
-
-
-def lateness(rows, began, rate, resent):
-    """Return by how much each of the rows, in order, was started later than it was due.
-
-    A connection that was asked for again came a second later, but its row takes another's place, so that all seem a bit
-    late: what they are late together is right. The slowest are taken for those, and the others are that much less late.
-    """
-    lates = late([row[0] for row in rows], *pace(rate), began)
-    total, first = sum(lates), rows[0][0] - lates[0]
-    # None that was started in the first second; its begin is known to 10 ms.
-    possible = [i for i, row in enumerate(rows) if row[0] - first > 0.9 * RESENT]
-    possible.sort(key=lambda i: lates[i] + rows[i][2], reverse=True)
-    again = possible[: min(resent, round(total / RESENT))]
-    if again:
-        lates = [value * max(0, 1 - len(again) * RESENT / total) for value in lates]
-    for i in again:
-        lates[i] = min(lates[i] + RESENT, rows[i][0] - first)
-    return lates
-
-
-def rank(values, share):
-    """Return the percentile by nearest rank."""
-    return sorted(values)[max(0, -(-len(values) * share // 100) - 1)]
-
-
-def judged(rows, began, spec, rate, resent):
-    """Return how many requests failed, the p99 since they were due, and how late they were started, together and each.
-
-    Where some have no row, the others' places are not known, and neither are these.
-    """
-    requests = round(rate * spec["seconds"])
-    failed = requests - sum(200 <= status <= 299 for _, status, _ in rows)
-    if len(rows) != requests:
-        return failed, None, None, None
-    lates = lateness(rows, began, rate, resent)
-    p99 = rank([value + row[2] for value, row in zip(lates, rows)], 99 if requests >= ENOUGH else 100)
-    lag = {"p50": rank(lates, 50), "p99": rank(lates, 99), "max": max(lates)}
-    return failed, None if failed else p99, lag, lates
-
-
-def mark(log, rows, lates):
-    """Write behind each row of a log how late it was started: h2load's duration begins when the connection stands."""
-    text = "{:.0f}\t{}\t{:.0f}\tlate={:.0f}\n"
-    told = ((1e6 * row[0], row[1], 1e6 * row[2], 1e6 * value) for row, value in zip(rows, lates))
-    log.write_text("".join(text.format(*one) for one in told))
 
 
 def settle(spec, fastest, deadline):
