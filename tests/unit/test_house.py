@@ -128,6 +128,15 @@ def test_the_controller_is_not_told_what_an_inventory_tells_its_hosts() -> None:
     assert [play["name"] for play in here if play["vars"]["ansible_become"]] == []
 
 
+def test_the_controllers_python_is_a_word_of_its_own() -> None:
+    """It is in the folder this is in, whose name may have spaces."""
+    commands = [task.get("ansible.builtin.command", {}) for task in all_tasks()]
+    told = [command for command in commands if "ansible_playbook_python" in str(command)]
+    assert [command for command in told if not isinstance(command.get("argv"), list)] == []
+    files = files_of_git("roles", "playbooks", "inventories")
+    assert lines_with(r"ansible_playbook_python ~", files) == []
+
+
 def test_no_error_is_ignored() -> None:
     assert [task for task in all_tasks() if "ignore_errors" in task] == []
     plays = [play for path in PLAYBOOKS for play in loaded(path)]
