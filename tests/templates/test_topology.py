@@ -48,3 +48,15 @@ def test_nginxs_port_is_the_stacks_only_where_nginx_is(
     services = here("firewall", "firewall_services", proxy=proxy, ansible_facts=facts)
     assert [service["port"] for service in services if service["from"] == []] == open_to_all
     assert here("preflight", "__preflight_taken", proxy=proxy, ansible_facts=facts) == refused
+
+
+@pytest.mark.parametrize("release", ["12", "13", ""])
+def test_what_is_kept_is_of_the_version_that_the_databases_host_has(release: str) -> None:
+    """Role postgresql says it of its own host, and role backup is told it by the topology, for both of its hosts."""
+    facts = {"greenrack": {"release": release}}
+    service = evaluate("postgresql", "__postgresql_service", ansible_facts=facts)
+    hosts = {"db1": {"ansible_facts": facts}, "host1": {"ansible_facts": {}}}
+    known = {**of_topology(), "backup_hosts": ["db1", "host1"], "hostvars": hosts}
+    for asking, found in hosts.items():
+        given = {**known, **found, "inventory_hostname": asking}
+        assert evaluate("backup", "__backup_unit", **given) == service
