@@ -104,12 +104,12 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def noise_floor(twins: Iterable[Ratio | None]) -> float | None:
-    """Return how far from 1 the ratio of a cell to its own duplicate can be; None if not known.
+    """Return how far from 1 the ratio of a cell to its own duplicate can be, a share; None if not known.
 
     That is the bound of its interval that is further from 1; of several duplicates, the worst.
     """
     bounds = [
-        abs(bound - 1)
+        _away(bound)
         for twin in twins
         if twin is not None
         for bound in (twin.low, twin.high)
@@ -130,7 +130,7 @@ def beyond(ratio: Ratio, floor: float | None) -> bool:
 
     0.83 is 17 % less, and 1 / 0.83 is 20 % more: in a noise of 18 %, neither is a difference.
     """
-    return 1 - min(ratio.estimate, 1 / ratio.estimate) > threshold(floor)
+    return _away(ratio.estimate) > threshold(floor)
 
 
 def threshold(floor: float | None) -> float:
@@ -151,6 +151,11 @@ def percentile_interval(
         ordered[low - 1] if low >= 1 else None,
         ordered[high - 1] if high <= len(ordered) else None,
     )
+
+
+def _away(ratio: float) -> float:
+    """Return how far from 1 it is, a share of the greater side: 0.5 of 2 as of 0.5, so always below 1."""
+    return 1 - min(ratio, 1 / ratio)
 
 
 def _ratio(middle: float, bounds: tuple[float, float] | None, pairs: int) -> Ratio:

@@ -105,11 +105,22 @@ def test_of_two_sessions_every_round_counts():
 
 def test_the_noise_floor_is_the_bound_further_from_one():
     assert noise_floor([Ratio(1.0, 0.95, 1.03, 10)]) == pytest.approx(0.05)
-    assert noise_floor([Ratio(1.0, 0.99, 1.04, 10)]) == pytest.approx(0.04)
+    assert noise_floor([Ratio(1.0, 0.99, 1.04, 10)]) == pytest.approx(1 - 1 / 1.04)
     twice = [Ratio(1.0, 0.98, 1.01, 10), Ratio(1.0, 0.93, 1.01, 10), None]
     assert noise_floor(twice) == pytest.approx(0.07)
     assert noise_floor([Ratio(1.2, None, None, 3)]) is None
     assert noise_floor([]) is None
+
+
+@pytest.mark.parametrize("twin", [Ratio(1.3, 0.9, 2.4, 7), Ratio(0.8, 0.3, 1.1, 7)])
+def test_a_noise_of_more_than_twice_still_lets_more_be_shown(twin):
+    """It is a share of the greater side, as differences are, and the same whichever is the duplicate."""
+    floor = noise_floor([twin])
+    assert floor == pytest.approx(noise_floor([twin.inverse()]))
+    assert floor < 1
+    much = Ratio(8.0, 7.0, 9.0, 7)
+    assert differs(much, floor) is differs(much.inverse(), floor) is True
+    assert not differs(Ratio(2.2, 2.1, 2.3, 7), floor)
 
 
 @pytest.mark.parametrize(
