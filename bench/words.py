@@ -55,6 +55,16 @@ def headline(verdict: Verdict) -> str:
     )
 
 
+def aside(verdict: Verdict) -> str:
+    """Return what a load comes to that does not decide, and its own noise floor."""
+    told = headline(verdict)
+    if told.startswith(("Run ", "No")):
+        told = told[0].lower() + told[1:]
+    return " ".join(
+        [f"By this load alone: {told}", *([_floor(verdict)] if verdict.recommended else [])]
+    )
+
+
 def times(ratio: Ratio | None) -> str:
     """Return a ratio with its interval, such as "1.08 (1.05 to 1.11)"."""
     if ratio is None:

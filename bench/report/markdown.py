@@ -65,7 +65,8 @@ def _table(table: Table) -> list[str]:
     kept = [[row[place] for place in known] for row in rows]
     lines = [f"## {_text(table.load.name)}: {_text(mean_load(table.load))}", ""]
     lines += _rows([_HEAD[place] for place in known], kept) if rows else []
-    told = [
+    told = [f"- {_text(table.told)}"] if table.told and rows else []
+    told += [
         f"- {_text(row.cell.name)}: not ranked, {_text(row.why)}" for row in table.rows if row.why
     ]
     told += [f"- {_text(note)}" for note in table.notes]

@@ -11,6 +11,7 @@ from bench.report.pool import Interval, Pool
 from bench.result import unlimited
 from bench.table import cpu_ms, memory_kb
 from bench.verdict import Verdict, in_rounds
+from bench.words import aside
 
 _DIGITS = re.compile(r"\d[\d.,]*")
 
@@ -62,6 +63,7 @@ class Table:
     notes: list[str]
     first: bool  # of the load that decides
     search: Load | None  # whose rates within the objective there are: itself, or else the first
+    told: str  # what it comes to where it does not decide, empty where it does
     missing: list[str] = field(default_factory=list)  # cells that have no result yet
 
     @property
@@ -80,7 +82,8 @@ def table(experiment: Experiment, load: Load, verdict: Verdict, pools: Mapping[s
     cells = {cell.name: cell for cell in experiment.cells}
     first = next((found for found in experiment.loads if found.kind == "search"), None)
     search = load if load.kind == "search" else first
-    found = Table(load, [], [], load is experiment.decides, search)
+    decides = load is experiment.decides
+    found = Table(load, [], [], decides, search, "" if decides else aside(verdict))
     for name in order:
         if not experiment.of(name, load):
             if not cells[name].meets(load):

@@ -1,7 +1,7 @@
 """What the verdict says besides who won."""
 
 import pytest
-from bench_sessions import SEARCH, Mode, about, experiment, write
+from bench_sessions import SEARCH, SMALL, Mode, about, edit, experiment, write
 
 from bench.experiment import read_experiment
 from bench.report import render
@@ -71,3 +71,24 @@ def test_hosts_that_were_emulated_are_told():
     told = in_words(experiment(emulated, modes))
     assert any("app1 and load1 ran under emulation" in sentence for sentence in told)
     assert not any("emulation" in told for told in in_words(experiment(about(modes), modes)))
+
+
+def test_a_load_that_does_not_decide_says_what_it_comes_to_and_how_noisy_it_was(tmp_path):
+    modes = [Mode("a", 1.0), Mode("b", 0.5, 1.005)]
+    loads = [SMALL | {"name": "c5"}, SMALL | {"name": "other"}]
+    path = write(tmp_path / "s", about(modes, loads, 6), modes, noise=0.001)
+    for number, result in enumerate(sorted(path.glob("*.a-again.other.*.json"))):
+
+        def doubled(doc, by=(0.3, 3.0)[number % 2]):
+            doc |= {"requests_per_second": by * doc["requests_per_second"], "raw": None}
+
+        edit(result, doubled)
+    made = read_experiment(path)
+    assert in_words(made)[0].startswith("Run a: it serves ")
+    html, text = render(made)
+    said = [line for line in text.splitlines() if line.startswith("- By this load alone: ")]
+    assert len(said) == 1
+    assert "run a, or b: no difference between them was shown. Noise floor: a, measured" in said[0]
+    assert f"{100 * judge(made, made.loads[1]).floors['rate']:.1f} % in throughput" in said[0]
+    assert text.index(said[0]) > text.index("## other")
+    assert html.count("By this load alone: run a, or b") == 1
