@@ -2,19 +2,20 @@
 
 Rounds of two sessions share nothing, so they are not paired. On hosts that differ, a figure says as
 much about the hosts as about what they serve; it is then held against the session's own control, what
-the same generator reached against a static answer of nginx.
+the same generator reached against a static answer of nginx: its median, for one takes but a part of a second.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import permutations
+from statistics import median
 from typing import Any
 
 from bench.errors import BadInput
 from bench.experiment import FIGURES, Doc, Experiment, Load
 from bench.hosts import MOST, alone, differences, fingerprint, moved, versions
-from bench.stats import Ratio, differs, threshold, unpaired_ratio
+from bench.stats import Ratio, differs, over, threshold, unpaired_ratio
 from bench.table import aligned
 from bench.verdict import Verdict, judge
 from bench.words import times
@@ -42,8 +43,7 @@ def compare(first: Experiment, second: Experiment) -> str:
             "python -m bench list results/",
         )
     why = _unlike(first, second)
-    if why:
-        _need_control(first, second, pairs, why[0])
+    controls = _controls(first, second, pairs, why[0]) if why else None
     verdicts = {load.name: (judge(first, load), judge(second, load)) for _, load in pairs}
     rows = [["cell", "load", "rounds", "failed", "throughput", "CPU a request"]]
     shown = False
@@ -51,7 +51,7 @@ def compare(first: Experiment, second: Experiment) -> str:
         row = [cell, load.name, _both(first, second, cell, load, _rounds)]
         row.append(_both(first, second, cell, load, _failed))
         for figure in FIGURES:
-            ratio = _ratio(first, second, cell, load, figure, bool(why))
+            ratio = _ratio(first, second, cell, load, figure, controls)
             found = differs(ratio, _floor(verdicts[load.name], figure))
             shown = shown or found
             row.append(f"{times(ratio)}{' *' if found else ''}")
@@ -62,12 +62,13 @@ def compare(first: Experiment, second: Experiment) -> str:
     lines += aligned(rows, left=len(rows[0]))
     lines.append(_legend(verdicts, shown))
     lines += [f"not ranked in {e.name}: {name}, {w}" for e, name, w in _unranked(verdicts)]
-    if why:
+    if controls:
         lines.append("the hosts are not the same, or not known to be:")
         lines += [f"  {line}" for line in why[:MOST]]
         lines.append(
-            "so each figure is taken as a ratio to its own session's control (cell.control), and a rate "
-            "that the delay limits, which no faster host raises, looks worse on the faster one"
+            "so each figure is taken as a ratio to the median of its own session's control (cell.control: "
+            f"{_spread(first, controls[0])}; {_spread(second, controls[1])}), how well that is known is in the "
+            "intervals, and a rate that the delay limits, which no faster host raises, looks worse on the faster one"
         )
     lines += [f"what differs besides: {line}" for line in _besides(first, second, pairs)]
     return "\n".join(lines)
@@ -108,42 +109,45 @@ def _unlike(first: Experiment, second: Experiment) -> list[str]:
     return moved(one, other)
 
 
-def _need_control(
+def _controls(
     first: Experiment, second: Experiment, pairs: list[tuple[str, Load]], why: str
-) -> None:
+) -> tuple[list[float], list[float]]:
+    """Return the controls of what both have; raise BadInput where one of them has none."""
+    found = []
     for experiment in (first, second):
         runs = [run for cell, load in pairs for run in experiment.of(cell, load).values()]
-        if not any(run.doc["cell"].get("control") for run in runs):
+        found.append([control for run in runs if (control := run.doc["cell"].get("control"))])
+        if not found[-1]:
             raise BadInput(
                 f"{first.name} and {second.name} are from hosts that are not known to be the same "
                 f"({why}), and {experiment.name} has no control to hold its figures against",
                 "sessions with the same fingerprint, or with a control (cell.control) in both",
                 "measure both on the same hosts: ansible-playbook playbooks/benchmark.yml",
             )
+    return found[0], found[1]
 
 
 def _ratio(
-    first: Experiment, second: Experiment, cell: str, load: Load, figure: str, controlled: bool
+    first: Experiment,
+    second: Experiment,
+    cell: str,
+    load: Load,
+    figure: str,
+    controls: tuple[list[float], list[float]] | None,
 ) -> Ratio | None:
-    values = [_values(e, cell, load, figure, controlled) for e in (second, first)]
-    return unpaired_ratio(*values)
-
-
-def _values(
-    experiment: Experiment, cell: str, load: Load, figure: str, controlled: bool
-) -> list[float]:
-    """Return a figure by round, or what it is beside the control, where there is one."""
-    found = experiment.figure(figure, cell, load)
-    if not controlled:
-        return list(found.values())
-    runs = experiment.of(cell, load)
-    control = {n: runs[n].doc["cell"].get("control") for n in found}
+    ratio = unpaired_ratio(*(e.figure(figure, cell, load).values() for e in (second, first)))
+    faster = unpaired_ratio(controls[1], controls[0]) if controls else None
+    if not ratio or not faster:
+        return ratio
     # A rate is a share of the control's; CPU, a time, is a multiple of the time a control's answer took.
-    return [
-        value / control[n] if figure == "rate" else value * control[n]
-        for n, value in found.items()
-        if control[n]
-    ]
+    return over(ratio, faster if figure == "rate" else faster.inverse())
+
+
+def _spread(experiment: Experiment, controls: list[float]) -> str:
+    return (
+        f"{experiment.name} {median(controls):,.0f}/s, of {len(controls)} from {min(controls):,.0f} "
+        f"to {max(controls):,.0f}"
+    )
 
 
 def _floor(verdicts: tuple[Verdict, Verdict], figure: str) -> float | None:

@@ -55,23 +55,24 @@ def paired_ratio(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Rati
 
 
 def unpaired_ratio(ours: Iterable[float], theirs: Iterable[float]) -> Ratio | None:
-    """Return the ratio of two series that share no rounds, such as two sessions'; None without one.
+    """Return the ratio of two series that share no rounds, such as two sessions'; None without one."""
+    first, second = (_middle([v for v in side if v > 0]) for side in (ours, theirs))
+    return over(first, second) if first and second else None
 
-    How far off each median can be adds up as independent errors do, so that
-    the interval is rather too wide than too narrow.
+
+def over(ratio: Ratio, other: Ratio) -> Ratio:
+    """Return how many times the other one ratio is, where the two share no rounds.
+
+    How far off each can be adds up as independent errors do, so that the interval is rather too wide
+    than too narrow.
     """
-    first, second = ([math.log(value) for value in side if value > 0] for side in (ours, theirs))
-    if not first or not second:
-        return None
-    one, other = median(first), median(second)
-    middle, bounds = one - other, None
-    if (own := median_interval(first)) and (its := median_interval(second)):
-        below, above = one - own[0], own[1] - one
-        bounds = (
-            middle - math.hypot(below, its[1] - other),
-            middle + math.hypot(above, other - its[0]),
-        )
-    return _ratio(middle, bounds, min(len(first), len(second)))
+    middle, bounds = math.log(ratio.estimate / other.estimate), None
+    if ratio.low and ratio.high and other.low and other.high:
+        below, above = (math.log(ratio.estimate / ratio.low), math.log(ratio.high / ratio.estimate))
+        its_above = math.log(other.high / other.estimate)
+        its_below = math.log(other.estimate / other.low)
+        bounds = middle - math.hypot(below, its_above), middle + math.hypot(above, its_below)
+    return _ratio(middle, bounds, min(ratio.pairs, other.pairs))
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
@@ -156,6 +157,12 @@ def percentile_interval(
 def _away(ratio: float) -> float:
     """Return how far from 1 it is, a share of the greater side: 0.5 of 2 as of 0.5, so always below 1."""
     return 1 - min(ratio, 1 / ratio)
+
+
+def _middle(values: Sequence[float]) -> Ratio | None:
+    """Return the median of figures, as a ratio to 1; None without any."""
+    logs = [math.log(value) for value in values]
+    return _ratio(median(logs), median_interval(logs), len(logs)) if logs else None
 
 
 def _ratio(middle: float, bounds: tuple[float, float] | None, pairs: int) -> Ratio:

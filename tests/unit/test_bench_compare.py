@@ -1,43 +1,17 @@
-"""Two sessions compared, directly or by their controls; and the plans that `list` names."""
+"""Two sessions compared on the same hosts; and the plans that `list` names."""
 
 import copy
 import json
-import re
 from dataclasses import replace
 
 import pytest
-from bench_sessions import CLOSED, SMALL, Mode, about, experiment, little, write
+from bench_compared import MODES, SESSION, made, table
+from bench_sessions import CLOSED, SMALL, Mode, about, little, write
 
 from bench.__main__ import main
 from bench.compare import compare
 from bench.errors import BadInput
 from bench.verdict import judge
-
-MODES = [Mode("a"), Mode("b", 0.5, 2.0)]
-SESSION = about(MODES)
-
-
-def elsewhere(session=SESSION):
-    other = copy.deepcopy(session)
-    other["fingerprint"]["hosts"]["app1"]["cpu"] = "another"
-    return other
-
-
-def made(modes=MODES, session=SESSION, seed=0, speed=1.0, control=21_000.0, noise=0.01):
-    """Return a session measured on hosts of a speed, which the control shows as well."""
-
-    def faster(doc):
-        doc["requests_per_second"] *= speed
-        doc["cell"]["app"][0]["cpu_seconds"] /= speed
-        doc["cell"]["control"] = control * speed if control else None
-
-    return experiment(session, modes, seed, edit=faster, noise=noise, drift=0)
-
-
-def table(text):
-    """Return {(cell, load): (throughput, CPU)}, the mark of a difference left in."""
-    rows = [re.split(r"  +", line.strip()) for line in text.splitlines()]
-    return {(row[0], row[1]): tuple(row[4:6]) for row in rows if len(row) == 6}
 
 
 def test_the_second_is_told_as_a_ratio_to_the_first():
@@ -56,17 +30,6 @@ def test_the_same_measured_again_is_not_called_different():
     for seed in range(20):
         text = compare(made(noise=0.03, seed=seed), made(noise=0.03, seed=seed + 100))
         assert ("nothing was shown to differ" in text) or text.count(" *") <= 2
-
-
-def test_hosts_that_differ_are_compared_by_their_controls():
-    text = compare(made(), made(session=elsewhere(), seed=1, speed=2.0))
-    assert "app1.cpu: AMD EPYC and another" in text
-    assert "ratio to its own session's control (cell.control)" in text
-    for rate, cpu in list(table(text).values())[1:]:
-        assert float(rate[:4]) == pytest.approx(1, abs=0.02)
-        assert float(cpu[:4]) == pytest.approx(1, abs=0.02)
-    direct = table(compare(made(), made(seed=1, speed=2.0)))["a", "c200"]
-    assert float(direct[0][:4]) == pytest.approx(2, abs=0.03)
 
 
 def test_what_a_session_sets_by_itself_does_not_make_other_hosts():
@@ -120,32 +83,6 @@ def test_what_no_session_sets_makes_other_hosts(host, changed, why):
     text = compare(made(), made(session=other))
     assert "the hosts are not the same" in text
     assert why in text
-
-
-def unknown():
-    session = copy.deepcopy(SESSION)
-    del session["fingerprint"]
-    return session
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "why"),
-    [
-        ((SESSION, None), (elsewhere(), 9.0), "app1.cpu: AMD EPYC and another"),
-        ((SESSION, 9.0), (elsewhere(), None), "app1.cpu: AMD EPYC and another"),
-        ((SESSION, 9.0), (unknown(), None), "has no fingerprint of its hosts"),
-        ((None, None), (None, None), "has no fingerprint of its hosts"),
-    ],
-)
-def test_without_a_control_hosts_that_differ_are_not_compared(first, second, why):
-    sides = []
-    for session, control in (first, second):
-        side = made(session=session or SESSION, control=control)
-        side.session = session
-        sides.append(side)
-    with pytest.raises(BadInput, match="has no control") as told:
-        compare(*sides)
-    assert why in told.value.wrong
 
 
 def test_what_differs_besides_the_hosts_is_told_and_hinders_nothing():

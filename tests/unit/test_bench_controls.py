@@ -1,0 +1,74 @@
+"""Two sessions from hosts that differ: held against what each host can do at all."""
+
+import copy
+import math
+import re
+from statistics import median
+
+import pytest
+from bench_compared import SESSION, elsewhere, made, table
+from bench_sessions import seeded
+
+from bench.compare import compare
+from bench.errors import BadInput
+
+
+def test_hosts_that_differ_are_compared_by_their_controls():
+    text = compare(made(), made(session=elsewhere(), seed=1, speed=2.0))
+    assert "app1.cpu: AMD EPYC and another" in text
+    assert "median of its own session's control (cell.control: made 21,000/s, of 30 from" in text
+    for rate, cpu in list(table(text).values())[1:]:
+        assert float(rate[:4]) == pytest.approx(1, abs=0.02)
+        assert float(cpu[:4]) == pytest.approx(1, abs=0.02)
+    direct = table(compare(made(), made(seed=1, speed=2.0)))["a", "c200"]
+    assert float(direct[0][:4]) == pytest.approx(2, abs=0.03)
+
+
+def shaken(session, seed):
+    """Return a session each of whose controls, a part of a second of load, is off by a third or so."""
+    other, rng = made(session=session, seed=seed), seeded(seed)
+    for run in (run for runs in other.runs.values() for run in runs.values()):
+        run.doc["cell"]["control"] *= math.exp(rng.gauss(0, 0.3))
+    return other
+
+
+def test_a_control_that_scatters_does_not_make_every_cell_scatter():
+    """It is one figure of the hosts: the median of all, whose own interval is in each cell's."""
+    found = [table(compare(shaken(SESSION, n), shaken(elsewhere(), n + 50))) for n in range(20)]
+    rates = [float(rows["b", "c200"][0][:4]) for rows in found]
+    assert max(abs(math.log(rate)) for rate in rates) < 0.25  # of single ones: 0.3
+    widths = [float(re.findall(r"[\d.]+", rows["b", "c200"][0])[2]) for rows in found]
+    assert (
+        sum(
+            abs(math.log(rate)) > 0.03 and "*" in rows["b", "c200"][0]
+            for rate, rows in zip(rates, found, strict=True)
+        )
+        <= 2
+    )
+    assert 1.05 < median(widths) < 1.25
+
+
+def unknown():
+    session = copy.deepcopy(SESSION)
+    del session["fingerprint"]
+    return session
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ((SESSION, None), (elsewhere(), 9.0), "app1.cpu: AMD EPYC and another"),
+        ((SESSION, 9.0), (elsewhere(), None), "app1.cpu: AMD EPYC and another"),
+        ((SESSION, 9.0), (unknown(), None), "has no fingerprint of its hosts"),
+        ((None, None), (None, None), "has no fingerprint of its hosts"),
+    ],
+)
+def test_without_a_control_hosts_that_differ_are_not_compared(first, second, why):
+    sides = []
+    for session, control in (first, second):
+        side = made(session=session or SESSION, control=control)
+        side.session = session
+        sides.append(side)
+    with pytest.raises(BadInput, match="has no control") as told:
+        compare(*sides)
+    assert why in told.value.wrong
