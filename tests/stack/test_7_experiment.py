@@ -69,6 +69,7 @@ def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
     sick = SICK.format(source=app_copy)
     (tmp_path / "mine.yml").write_text(PLAN.replace("loads:\n", f"{sick}loads:\n"))
     before = deployed_now(deployed)
+    deployed.run("load1", "dpkg --remove nghttp2-client && sysctl -qw net.ipv4.tcp_tw_reuse=2")
     options += ["-e", "bench_session=s1"]
     session = tmp_path / "s1"
     begun = deployed.begin(
@@ -117,6 +118,9 @@ def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
     assert f"rm {refused}" in " ".join(run.output.split()), run.output
     about = json.loads((session / "session.json").read_text())
     assert about["fingerprint"]["hosts"]["app1"]["groups"] == ["app"]
+    load = about["fingerprint"]["hosts"]["load1"]
+    assert load["packages"].keys() >= {"nghttp2-client", "apache2-utils"}
+    assert load["sysctls"]["net.ipv4.tcp_tw_reuse"] == "1"
     assert about["before"]["server"] == "uwsgi_gevent"
     assert "<html" in (session / "report.html").read_text()
     assert "gunicorn_sync" in (session / "report.md").read_text()
