@@ -14,65 +14,24 @@ from typing import Any
 
 import yaml
 
-from bench.cell import is_count, is_name, is_seconds, is_text
+from bench.cell import is_name
 from bench.errors import BadInput
+from bench.keys import CELL, KINDS, LOAD, NEEDED, TOP, Keys
+from bench.nodes import Nodes, compose
 
 SHIPPED = Path(__file__).parent / "plans"
-# What a key may hold: the check, what is valid in words, and the default, None for none.
-Keys = dict[str, tuple[Any, str, Any]]
-TOP: Keys = {
-    "title": (is_text, "a sentence", "Which mode serves my application best?"),
-    "rounds": (is_count, "how often everything is measured at most, from 1", 10),
-    "least_rounds": (is_count, "the rounds after which it may stop early, from 1", 6),
-    "tight": (lambda value: is_seconds(value) and 0 < value < 1, "a share, such as 0.03", 0.03),
-    "seed": (is_count, "a whole number from 1, for the order", 1),
-    "decides": (is_name, "the name of a load", None),
-    "duplicate": (is_name, "the name of a cell, which is measured twice", None),
-    "cells": (list, "a list", None),
-    "loads": (list, "a list", None),
-}
-CELL: Keys = {
-    "name": (is_name, "letters, digits, _ and -, at most 60", None),
-    "server": (is_name, "a server mode", None),
-    "switches": (dict, "variables as -e takes them", {}),
-    "published": (is_seconds, "requests a second somebody else has published", None),
-    "loads": (list, "names of loads", None),
-}
-LOAD: Keys = {
-    "name": (is_name, "letters, digits, _ and -, at most 60", None),
-    "kind": (is_text, "closed, open or search", "closed"),
-    "engine": (lambda value: value in ("h2load", "ab"), "h2load or ab", "h2load"),
-    "path": (lambda value: is_text(value) and value[0] == "/", "path and query, from its /", None),
-    "delay": (is_seconds, "seconds a request takes at least; 0 if not known", 0),
-}
-_RATE = (is_count, "requests a second, a whole number from 1", None)
-_SECONDS = (is_count, "seconds, a whole number from 1", 10)
-KINDS: dict[str, Keys] = {
-    "closed": {
-        "requests": (is_count, "how many, from 1", None),
-        "concurrency": (is_count, "how many at once, from 1", None),
-        "ramp": (is_count, "connections opened a second, a multiple of 100", None),
-    },
-    "open": {"rate": _RATE, "seconds": _SECONDS},
-    "search": {
-        "objective": (is_seconds, "seconds p99 may take at most", None),
-        "from": _RATE,
-        "to": _RATE,
-        "seconds": _SECONDS,
-    },
-}
-OPTIONAL = {"published", "loads", "ramp"}
 
 
 def plan_path(name: str) -> Path:
     """Return the file of a plan: one of ours by its name, or a path. Raises BadInput."""
     path = SHIPPED / f"{name}.yml" if is_name(name) else Path(name)
     if not path.is_file():
-        ours = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yml")))
+        ours = sorted(file.stem for file in SHIPPED.glob("*.yml"))
+        (nearest,) = difflib.get_close_matches(name, ours, n=1) or ["quick"]
         raise BadInput(
             f"there is no plan {name}",
-            f"the path of a YAML file, or one of ours: {ours}",
-            "-e bench_plan=quick",
+            f"the path of a YAML file, or one of ours: {', '.join(ours)}",
+            f"-e bench_plan={nearest}",
         )
     return path
 
@@ -85,25 +44,15 @@ def read_plan(
     `modes`: the server modes there are, empty where that is not known; `load_hosts`: how many hosts share a
     load; `limit`: the seconds after which one is ended. The plan has a key more, `file`, and so have its cells, `line`.
     """
-    try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as why:
-        said = " ".join(str(why).split())
-        raise BadInput(
-            f"cannot read the plan: {said}", "a YAML file", "-e bench_plan=FILE"
-        ) from why
-    return _Reader(path, modes, load_hosts, limit).plan(node)
+    return _Reader(path, modes, load_hosts, limit).plan(compose(path))
 
 
-class _Reader:
-    """Goes through a plan's YAML nodes, which know their lines."""
+class _Reader(Nodes):
+    """Makes a plan of a file's nodes."""
 
     def __init__(self, path: Path, modes: Collection[str], load_hosts: int, limit: float) -> None:
-        self.path, self.modes, self.load_hosts, self.limit = path, modes, load_hosts, limit
-
-    def wrong(self, node: yaml.Node | None, wrong: str, valid: str, type_: str) -> BadInput:
-        line = node.start_mark.line + 1 if node else 1
-        return BadInput(f"{self.path}, line {line}: {wrong}", valid, type_)
+        super().__init__(path)
+        self.modes, self.load_hosts, self.limit = modes, load_hosts, limit
 
     def plan(self, node: yaml.Node | None) -> dict[str, Any]:
         plan, at = self.mapping(node, TOP, "a plan")
@@ -118,7 +67,7 @@ class _Reader:
         for cell, where in cells:
             cell["loads"] = cell["loads"] or names
             for name in cell["loads"]:
-                self.one_of(where, f"cell {cell['name']}: there is no load {name}", name, names)
+                self.one_of(where, f"cell {cell['name']}: there is no load", name, names)
         plan["decides"] = plan["decides"] or names[0]
         plan["duplicate"] = plan["duplicate"] or plan["cells"][0]["name"]
         self.one_of(at.get("decides"), "decides names no load", plan["decides"], names)
@@ -140,14 +89,19 @@ class _Reader:
                 "duplicate: CELL",
             )
         again = f"{twin['name']}-again"
-        self.one_of(
-            at.get("duplicate"), f"{again} is the duplicate's name", again, {again} - {*known}
-        )
+        if again in known or not is_name(again):
+            why = "there is such a cell" if again in known else "that is too long"
+            raise self.wrong(
+                next(where for cell, where in cells if cell is twin),
+                f"{twin['name']} is measured twice, the second time as {again}, and {why}",
+                f"a name of at most {60 - len('-again')} letters that leaves the duplicate one",
+                "name: ...",
+            )
         plan["cells"].append(twin | {"name": again, "duplicate_of": twin["name"]})
         return plan
 
     def cell(self, node: yaml.Node) -> dict[str, Any]:
-        cell, at = self.mapping(node, CELL, "a cell", {"name": ""})
+        cell, at = self.mapping(node, CELL, "a cell")
         cell["name"] = cell["name"] or cell["server"]
         if self.modes:
             self.one_of(at["server"], "no server mode", cell["server"], self.modes)
@@ -161,10 +115,11 @@ class _Reader:
         return cell | {"duplicate_of": None, "line": node.start_mark.line + 1}
 
     def load(self, node: yaml.Node) -> dict[str, Any]:
-        kind = next((value for key, value in _pairs(node) if key.value == "kind"), None)
-        named = kind.value if kind else "closed"
+        pairs = self.pairs(node) if isinstance(node, yaml.MappingNode) else {}
+        _, kind = pairs.get("kind", (None, None))
+        named = self.value(kind) if kind else "closed"
         if named not in list(KINDS):
-            raise self.wrong(kind, f"kind is {named}", ", ".join(KINDS), "kind: open")
+            raise self.wrong(kind, f"kind is {named!r}", ", ".join(KINDS), "kind: open")
         load, at = self.mapping(node, LOAD | KINDS[named], f"a load that is {named}")
         problem = _nonsense(load) or _unshared(load, self.load_hosts) or _too_long(load, self.limit)
         if problem:
@@ -175,34 +130,29 @@ class _Reader:
         return load
 
     def mapping(
-        self, node: yaml.Node | None, keys: Keys, what: str, given: dict[str, Any] | None = None
+        self, node: yaml.Node | None, keys: Keys, what: str
     ) -> tuple[dict[str, Any], dict[str, yaml.Node]]:
         """Return what the mapping says, and the node of each key."""
         if not isinstance(node, yaml.MappingNode):
-            raise self.wrong(
-                node, f"this is not {what}", f"the keys {', '.join(keys)}", "KEY: VALUE"
-            )
-        values = yaml.SafeLoader("").construct_document(node) if node.value else {}
-        at = {}
-        for key, value in _pairs(node):
-            if key.value in at:
-                raise self.wrong(key, f"{key.value} stands there twice", "each key once", "")
-            at[key.value] = value
-            self.one_of(key, f"{what} has no {key.value}", key.value, keys)
-        said = dict(given or {})
+            wrong = "the file is empty" if node is None else f"this is not {what}"
+            raise self.wrong(node, wrong, f"the keys {', '.join(keys)}", "KEY: VALUE")
+        pairs = self.pairs(node)
+        for name, (key, _) in pairs.items():
+            self.one_of(key, f"{what} has no key", name, keys)
+        said = {}
         for name, (good, valid, default) in keys.items():
-            if name not in values and (
-                default is not None or name in OPTIONAL | {"decides", "duplicate"}
-            ):
+            if name not in pairs:
+                if default is NEEDED:
+                    wrong = f"{what} lacks {name}"
+                    raise self.wrong(node, wrong, f"{name}: {valid}", f"{name}: ...")
                 said[name] = default
-            elif name not in values and name not in said:
-                raise self.wrong(node, f"{what} lacks {name}", f"{name}: {valid}", f"{name}: ...")
-            elif name in values:
-                value = values[name]
-                if not (isinstance(value, good) if isinstance(good, type) else good(value)):
-                    raise self.wrong(at[name], f"{name} is {value!r}", valid, f"{name}: ...")
-                said[name] = value
-        return said, at
+                continue
+            where = pairs[name][1]
+            value = self.value(where)
+            if not (isinstance(value, good) if isinstance(good, type) else good(value)):
+                raise self.wrong(where, f"{name} is {repr(value)[:60]}", valid, f"{name}: ...")
+            said[name] = value
+        return said, {name: value for name, (_, value) in pairs.items()}
 
     def items(self, node: yaml.Node, read: Any) -> Iterator[tuple[dict[str, Any], yaml.Node]]:
         if not isinstance(node, yaml.SequenceNode) or not node.value:
@@ -223,12 +173,8 @@ class _Reader:
         self, node: yaml.Node | None, wrong: str, value: Any, valid: Collection[str]
     ) -> None:
         if value not in valid:
-            close = difflib.get_close_matches(str(value), valid, n=1) or sorted(valid)[:1]
-            raise self.wrong(node, f"{wrong}: {value}", ", ".join(valid), "".join(close))
-
-
-def _pairs(node: yaml.Node | None) -> list[tuple[yaml.Node, yaml.Node]]:
-    return node.value if isinstance(node, yaml.MappingNode) else []
+            (nearest,) = difflib.get_close_matches(str(value), valid, n=1, cutoff=0)
+            raise self.wrong(node, f"{wrong}: {value}", ", ".join(valid), nearest)
 
 
 def _nonsense(load: dict[str, Any]) -> tuple[str, str, str] | None:

@@ -76,6 +76,43 @@ WRONG = {
         "c20",
     ),
     "a key twice": ("title: Which one?", "rounds: 1\nrounds: 2", 2, "each key once"),
+    "a path with a space": (
+        "path: /}\n  - {name: r20",
+        'path: "/a b"}\n  - {name: r20',
+        6,
+        "percent-enc",
+    ),
+    "a path in another script": (
+        "path: /}\n  - {name: r20",
+        "path: /schön}\n  - {name: r20",
+        6,
+        "ASCII",
+    ),
+    "more rounds than anybody has": ("title: Which one?", "rounds: 10000000", 1, "from 1 to 1,000"),
+    "a duplicate there is": ("name: small", "name: uwsgi_gevent-again", 3, "the duplicate one"),
+    "a name too long for its duplicate": (
+        "{server: uwsgi_gevent",
+        f"{{server: uwsgi_gevent, name: {55 * 'a'}",
+        3,
+        "at most 54 letters",
+    ),
+    "a kind that is a list": ("kind: open", "kind: [open]", 7, "closed, open, search"),
+    "no number as a switch": ("app_workers: 1", "app_workers: .nan", 4, "a number"),
+    "a date as a switch": ("app_workers: 1", "a: {b: [2020-01-01]}", 4, "in quotes"),
+    "a set as a switch": ("app_workers: 1", "a: !!set {x, y}", 4, "a list or a mapping"),
+    "bytes as a switch": ("app_workers: 1", "a: !!binary aGk=", 4, "a text"),
+    "a date for a switch": ("app_workers: 1", "2020-01-01: x", 4, "a name, in quotes"),
+    "a switch in itself": ("{app_workers: 1}", "&a {b: [*a]}", 4, "values that end"),
+    "a switch twice": ("app_workers: 1", "app_workers: 1, app_workers: 2", 4, "app_workers: ..."),
+    "a switch nested too deep": ("app_workers: 1", f"a: {25 * '['}{25 * ']'}", 4, "switch takes"),
+    "no date at all": ("title: Which one?", "title: 2020-99-99", 1, "in quotes"),
+    "an int that is none": ("title: Which one?", "rounds: !!int abc", 1, "a number"),
+    "a vault's text": ("title: Which one?", "title: !vault abc", 1, "a text"),
+    "a name of Python's": ("title: Which one?", "title: !!python/name:os.system x", 1, "a text"),
+    "a list as a key": ("title: Which one?", "? [a, b]\n: 3", 1, "a name"),
+    "a merged text": ("app_workers: 1", "<<: x", 4, "an alias"),
+    "a number without end": ("requests: 40", f"requests: {5000 * '1'}", 6, "18 digits"),
+    "a plan without loads": (GOOD[GOOD.index("loads:") :], "", 1, "{name: c200, requests: 2000"),
     "no list of cells": (
         GOOD[GOOD.index("\n  - ") : GOOD.index("\nloads")],
         " 5",
@@ -96,12 +133,29 @@ def test_nonsense_is_refused_with_its_line(plan, name):
         plan(text)
     assert f"mine.yml, line {line}: " in str(raised.value)
     assert valid in f"{raised.value.valid} {raised.value.type}"
+    assert all((raised.value.wrong, raised.value.valid, raised.value.type))
 
 
-@pytest.mark.parametrize("text", ["", "- 1", "cells: [", "just words"])
-def test_what_is_no_plan_at_all_is_refused(plan, text):
-    with pytest.raises(BadInput):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "line 1: the file is empty"),
+        ("- 1", "line 1: this is not a plan"),
+        ("cells: [", "cannot read the plan"),
+        ("just words", "line 1: this is not a plan"),
+        (f"cells: {3000 * '['}", "nested too deep"),
+    ],
+)
+def test_what_is_no_plan_at_all_is_refused(plan, text, says):
+    with pytest.raises(BadInput, match=says):
         plan(text)
+
+
+def test_switches_may_be_merged_and_one_of_them_given_anew(plan):
+    more = "  - {name: b, server: uwsgi_sync, switches: {<<: *a, app_workers: 3}}\n"
+    merged = GOOD.replace("{app_workers: 1}", "&a {app_workers: 1, pooler: true}")
+    cells = plan(merged.replace("loads:\n", f"{more}loads:\n"))["cells"]
+    assert cells[2]["switches"] == {"app_workers": 3, "pooler": True}
 
 
 def test_a_search_needs_a_range_and_an_objective_that_can_be_met(plan):
@@ -156,7 +210,14 @@ def test_a_load_that_cannot_end_in_time_is_refused(tmp_path, load, limit, says):
     assert "-e benchmark_limit=" in told.value.valid
 
 
+def test_what_to_type_for_a_key_there_is_not_is_the_nearest(plan):
+    with pytest.raises(BadInput, match="line 1: a plan has no key: repetition") as raised:
+        plan("repetition: 3\n" + GOOD)
+    assert raised.value.type == "title"
+
+
 def test_a_plan_that_is_nowhere_is_refused_with_ours():
-    with pytest.raises(BadInput, match="no plan qick") as raised:
-        plan_path("qick")
+    with pytest.raises(BadInput, match="no plan inflite") as raised:
+        plan_path("inflite")
     assert "quick" in raised.value.valid
+    assert raised.value.type == "-e bench_plan=inflight"
