@@ -6,7 +6,7 @@ is a whole log, and its figures are those of the result. Where they are not, the
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -20,6 +20,7 @@ from bench.store import ABOUT, DAMAGE, is_result, read_files
 from bench.table import server_of
 
 Doc = dict[str, Any]
+AGAIN = "-again"  # ends the name of a duplicate
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ class Experiment:
     def plan(self) -> Doc:
         """Return the plan, empty without one."""
         return (self.session or {}).get("plan") or {}
+
+    @property
+    def lost(self) -> bool:
+        """Return whether it had a plan, of which its results alone tell now."""
+        runs = (run for rounds in self.runs.values() for run in rounds.values())
+        return not self.plan.get("cells") and any(run.doc["cell"].get("name") for run in runs)
 
     @property
     def rounds(self) -> list[int]:
@@ -210,8 +217,18 @@ def arrange(
             damaged.append(f"{run.name}: the same cell, load and round as {first.name}")
     for cell in refused:
         cells.setdefault(cell, Cell(cell))
+    if not plan.get("cells"):
+        cells = {cell: _unplanned(cells, cell) for cell in cells}
     decides = _decides(plan, loads, runs)
     return Experiment(name, session, list(cells.values()), loads, decides, refused, damaged, runs)
+
+
+def _unplanned(cells: Mapping[str, Cell], name: str) -> Cell:
+    """Return a cell that no plan tells of: the duplicate of one of the same mode, where its name says so."""
+    cell, original = cells[name], cells.get(name.removesuffix(AGAIN))
+    if original is None or original is cell or original.server != cell.server:
+        return cell
+    return replace(cell, duplicate_of=original.name)
 
 
 def _loads(plan: Doc, found: list[Run]) -> list[Load]:

@@ -16,6 +16,7 @@ import yaml
 
 from bench.cell import is_name
 from bench.errors import BadInput
+from bench.experiment import AGAIN
 from bench.keys import CELL, KINDS, LOAD, NEEDED, TOP, Keys
 from bench.nodes import Nodes, compose
 
@@ -88,13 +89,13 @@ class _Reader(Nodes):
                 "a cell that does",
                 "duplicate: CELL",
             )
-        again = f"{twin['name']}-again"
+        again = f"{twin['name']}{AGAIN}"
         if again in known or not is_name(again):
             why = "there is such a cell" if again in known else "that is too long"
             raise self.wrong(
                 next(where for cell, where in cells if cell is twin),
                 f"{twin['name']} is measured twice, the second time as {again}, and {why}",
-                f"a name of at most {60 - len('-again')} letters that leaves the duplicate one",
+                f"a name of at most {60 - len(AGAIN)} letters that leaves the duplicate one",
                 "name: ...",
             )
         plan["cells"].append(twin | {"name": again, "duplicate_of": twin["name"]})

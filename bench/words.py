@@ -19,6 +19,7 @@ def in_words(experiment: Experiment, verdict: Verdict | None = None) -> list[str
     told += [
         _speed(experiment),
         _unranked(verdict),
+        _lost(experiment),
         _releases(experiment),
         _emulated(experiment),
         _rounds(experiment),
@@ -213,6 +214,15 @@ def _unranked(verdict: Verdict) -> str:
         alike.setdefault(why, []).append(name)
     told = [f"{listed(names)} ({why})" for why, names in alike.items()]
     return f"Not ranked: {'; '.join(told)}." if told else ""
+
+
+def _lost(experiment: Experiment) -> str:
+    if not experiment.lost:
+        return ""
+    return (
+        "Mind: there is no session.json to be read, so which load decides, which cells there were, and which "
+        "of them is a duplicate is guessed from the results."
+    )
 
 
 def _releases(experiment: Experiment) -> str:

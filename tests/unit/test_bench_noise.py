@@ -1,8 +1,9 @@
 """The noise floor: what a cell's own duplicate says of how much chance alone makes."""
 
 import pytest
-from bench_sessions import CLOSED, Mode, about, experiment
+from bench_sessions import CLOSED, SMALL, Mode, about, edit, experiment, write
 
+from bench.experiment import read_experiment
 from bench.verdict import judge
 from bench.words import in_words
 
@@ -15,6 +16,19 @@ def test_a_duplicate_tells_the_noise_and_is_not_ranked():
     assert f"{100 * verdict.floors['rate']:.1f} % in throughput" in " ".join(
         in_words(verdict.experiment)
     )
+
+
+def test_without_its_plan_a_duplicate_is_known_by_its_name(tmp_path):
+    modes = [Mode("a"), Mode("b", 0.8)]
+    path = write(tmp_path / "s", about(modes, [SMALL], 6), modes, noise=0.01)
+    (path / "session.json").unlink()
+    made = read_experiment(path)
+    assert made.twins == [("a-again", "a")]
+    assert judge(made).ranked == ["a", "b"]
+    assert any("no session.json to be read" in told for told in in_words(made))
+    for result in path.glob("*.a-again.*.json"):
+        edit(result, lambda doc: doc["cell"].update(server="b"))
+    assert read_experiment(path).twins == []  # a cell of that name, and no duplicate
 
 
 def test_without_a_duplicate_it_says_so():
