@@ -6,9 +6,9 @@ the same generator reached against a static answer of nginx: its median, for one
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from itertools import permutations
+from itertools import permutations, product
 from statistics import median
 from typing import Any
 
@@ -18,7 +18,7 @@ from bench.hosts import MOST, alone, differences, fingerprint, moved, versions
 from bench.stats import Ratio, differs, over, threshold, unpaired_ratio
 from bench.table import aligned
 from bench.verdict import Verdict, judge
-from bench.words import times
+from bench.words import listed, times
 
 # What has to be the same for a load to be the same, by its kind.
 _SAME = {
@@ -35,10 +35,10 @@ def compare(first: Experiment, second: Experiment) -> str:
     """
     # What each session's CPU is free of says nothing of the other's, so that both are taken as measured.
     first, second = (replace(experiment, as_measured=True) for experiment in (first, second))
-    pairs = list(_common(first, second))
+    pairs, left_out = _common(first, second)
     if not pairs:
         raise BadInput(
-            f"{first.name} and {second.name} have no cell with a result of the same load",
+            f"{first.name} and {second.name} have no cell with a result of the same load: {'; '.join(left_out[:MOST])}",
             "two sessions of the same plan",
             "python -m bench list results/",
         )
@@ -61,6 +61,7 @@ def compare(first: Experiment, second: Experiment) -> str:
     ]
     lines += aligned(rows, left=len(rows[0]))
     lines.append(_legend(verdicts, shown))
+    lines += [f"left out: {line}" for line in left_out]
     lines += [f"not ranked in {e.name}: {name}, {w}" for e, name, w in _unranked(verdicts)]
     if controls:
         lines.append("the hosts are not the same, or not known to be:")
@@ -74,24 +75,39 @@ def compare(first: Experiment, second: Experiment) -> str:
     return "\n".join(lines)
 
 
-def _common(first: Experiment, second: Experiment) -> Iterator[tuple[str, Load]]:
-    """Yield the cells and loads with results in both, loads that are the same only in name left out."""
-    others = {load.name: load for load in second.loads}
-    for cell in first.cells:
-        for load in first.loads:
-            other = others.get(load.name)
-            if other is None or not _same_load(load, other):
-                continue
-            if first.of(cell.name, load) and second.of(cell.name, other):
-                yield cell.name, load
+def _common(first: Experiment, second: Experiment) -> tuple[list[tuple[str, Load]], list[str]]:
+    """Return the cells and loads with results in both, and what is left out with the reason.
+
+    Loads that are the same only in name are left out.
+    """
+    pairs: list[tuple[str, Load]] = []
+    left_out: dict[tuple[str, str], list[str]] = {}
+    loads, others = ({load.name: load for load in side.loads} for side in (first, second))
+    cells = dict.fromkeys(cell.name for side in (first, second) for cell in side.cells)
+    for cell, name in product(cells, loads | others):
+        load, other = loads.get(name), others.get(name)
+        having = [e.name for e, ld in ((first, load), (second, other)) if e.of(cell, ld)]
+        why = f"only in {having[0]}" if len(having) == 1 else ""
+        if load and other:
+            why = _unlike_loads(load, other) or why
+        if having and why:
+            left_out.setdefault((name, why), []).append(cell)
+        elif having and load:
+            pairs.append((cell, load))
+    told = [f"{listed(names)}, {load} ({why})" for (load, why), names in left_out.items()]
+    return pairs, told
 
 
-def _same_load(one: Load, other: Load) -> bool:
-    keys = _SAME.get(one.kind, ())
-    known = [(one.facts.get(key), other.facts.get(key)) for key in keys]
-    known.append((_ramp(one), _ramp(other)))
-    return (one.kind, one.engine) == (other.kind, other.engine) and all(
-        a == b for a, b in known if a is not None and b is not None
+def _unlike_loads(one: Load, other: Load) -> str:
+    """Return in what two loads of a name differ; empty where they are the same."""
+    known = {key: (one.facts.get(key), other.facts.get(key)) for key in _SAME.get(one.kind, ())}
+    known["ramp"] = (_ramp(one), _ramp(other))
+    if (one.kind, one.engine) != (other.kind, other.engine):
+        known = {"kind": (one.kind, other.kind), "engine": (one.engine, other.engine)}
+    return ", ".join(
+        f"{key} {a} and {b}"
+        for key, (a, b) in known.items()
+        if a is not None and b is not None and a != b
     )
 
 

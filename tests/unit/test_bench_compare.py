@@ -106,12 +106,24 @@ def test_what_the_application_was_made_of_is_told():
 
 def test_loads_that_are_the_same_only_in_name_are_left_out():
     other = about(MODES, [CLOSED | {"concurrency": 100}])
-    with pytest.raises(BadInput, match="no cell with a result of the same load"):
+    says = r"of the same load: a, b and a-again, c200 \(concurrency 200 and 100\)"
+    with pytest.raises(BadInput, match=says):
         compare(made(), made(session=other))
     both = [SMALL | {"name": "c5"}, CLOSED]
     changed = [SMALL | {"name": "c5", "delay": 0.2}, CLOSED]
     found = table(compare(made(session=about(MODES, both)), made(session=about(MODES, changed))))
     assert {load for _, load in found} == {"load", "c200"}
+
+
+def test_what_is_not_in_both_is_told():
+    both = about(MODES, [SMALL | {"name": "c5"}, CLOSED])
+    less = about(MODES[:1], [SMALL | {"name": "c5", "requests": 10}, CLOSED], twin=False)
+    lines = compare(made(session=both), made(MODES[:1], session=less)).splitlines()
+    assert [line for line in lines if line.startswith("left out: ")] == [
+        "left out: a, b and a-again, c5 (requests 20 and 10)",
+        "left out: b and a-again, c200 (only in made)",
+    ]
+    assert not any(line.startswith("left out") for line in compare(made(), made()).splitlines())
 
 
 def planned(**load):
