@@ -5,6 +5,7 @@ Exit code 0: done; 1: damaged files were found, the rest is shown, or requests o
 """
 
 import argparse
+import re
 import sys
 import urllib.parse
 from collections.abc import Callable
@@ -82,15 +83,16 @@ def list_sessions(args: argparse.Namespace) -> int:
 
 def during(args: argparse.Namespace) -> int:
     """Run a command while clients ask a site; print what they felt, and what the command said if it failed."""
-    url = urllib.parse.urlsplit(args.url)
-    if url.scheme != "http" or not url.hostname or not args.command:
+    site = _site(args.url)
+    if site is None or not args.command:
         raise BadInput(
             f"{args.url} with the command {args.command} is nothing to do",
-            "http://ADDRESS[:PORT]/PATH and a command",
+            "http://ADDRESS[:PORT]/PATH, percent-encoded, and a command",
             "python -m bench during http://ADDRESS/ -- ansible-playbook site.yml",
         )
-    path = f"{url.path or '/'}?{url.query}"
-    with Clients(url.netloc, path, args.rate, keep=not args.new) as clients:
+    if args.keep:
+        changes.make_room(args.keep)
+    with Clients(*site, args.rate, keep=not args.new) as clients:
         ran = changes.run(args.command, args.live)
     command = " ".join(args.command)
     live = "" if ran.live is None else f", live after {ran.live:.1f} s"
@@ -131,10 +133,23 @@ def show_changes(args: argparse.Namespace) -> int:
     return tell(damaged)
 
 
+def _site(text: str) -> tuple[str, str] | None:
+    """Return the address and the path of a URL; None where it is none that clients can ask."""
+    try:
+        url = urllib.parse.urlsplit(text)
+        known = url.scheme == "http" and url.hostname and url.port != 0
+    except ValueError:  # brackets without an end, a port that is no number
+        return None
+    path = f"{url.path or '/'}?{url.query}"
+    return (url.netloc, path) if known and re.fullmatch(r"[!-~]*", url.netloc + path) else None
+
+
 def _rate(text: str) -> float:
     rate = float(text)
     if not 0 < rate <= 2000:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 2000 requests a second")
+        raise argparse.ArgumentTypeError(
+            f"{text} requests a second: it has to be more than 0, and 2000 at most"
+        )
     return rate
 
 
@@ -187,7 +202,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    args = parser().parse_args(argv)
+    words, command = list(sys.argv[1:] if argv is None else argv), []
+    if words[:1] == ["during"] and "--" in words:
+        # argparse takes what comes behind the URL for the command, options too.
+        place = words.index("--")
+        words, command = words[:place], words[place + 1 :]
+    args = parser().parse_args(words)
+    if command:
+        args.command = command
     try:
         code: int = args.run(args)
     except BadInput as why:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BadInput
+from bench.shape import read_json
 from bench.table import aligned
 
 NUMBERS = {"seconds", "sent", "failed", "median", "slowest"}
@@ -34,9 +35,15 @@ class Ran:
 def run(command: list[str], live: str | None) -> Ran:
     """Run a command; `live` is what a line of its has in it once its change is live."""
     began, said, seen = time.monotonic(), [], None
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as child:
+    try:
+        begun = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+    except (OSError, ValueError) as why:
+        raise BadInput(
+            f"cannot run {command[0]}: {why}", "a program", f"which {command[0]}"
+        ) from why
+    with begun as child:
         for line in child.stdout or ():
             said.append(line)
             if live and live in line and seen is None:
@@ -44,9 +51,21 @@ def run(command: list[str], live: str | None) -> Ran:
     return Ran(child.returncode, "".join(said), time.monotonic() - began, seen)
 
 
+def make_room(path: Path) -> None:
+    """Make sure that a change can be appended to the file; raise BadInput where not."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a", encoding="utf-8").close()
+    except OSError as why:
+        raise BadInput(
+            f"cannot write {path}: {why}",
+            "a file this user may write to",
+            "--keep results/changes.jsonl",
+        ) from why
+
+
 def keep(path: Path, row: dict[str, Any]) -> None:
     """Append one change to the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
@@ -60,13 +79,17 @@ def read(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
         raise BadInput(str(why), "a file as bench-changes writes it", "ls results/") from why
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
+            row = read_json(line)
             if not row.keys() >= KEYS:
                 raise ValueError(f"it lacks {', '.join(sorted(KEYS - row.keys()))}")
             if not all(isinstance(row[key], int | float) for key in NUMBERS):
                 raise ValueError(f"one of {', '.join(sorted(NUMBERS))} is no number")
+            if not isinstance(row.get("live"), int | float | None):
+                raise ValueError("live is no number")
+            if not all(isinstance(row[key], str) for key in KEYS - NUMBERS):
+                raise ValueError("one of load, change, command is no text")
             rows.append(row)
-        except (ValueError, AttributeError) as why:
+        except (ValueError, AttributeError, RecursionError) as why:
             damaged.append(f"{path}, line {number}: {why}")
     return rows, damaged
 
@@ -91,7 +114,7 @@ def _line(same: list[dict[str, Any]]) -> list[str]:
         str(sum(row["sent"] for row in same)),
         str(sum(row["failed"] for row in same)),
         f"{_added(worst):.2f}",
-        worst["command"].split()[-1],
+        (worst["command"].split() or ["-"])[-1],
     ]
 
 

@@ -18,6 +18,7 @@ from bench.cell import cell_name
 from bench.errors import BadInput
 from bench.experiment import Doc, read_experiment
 from bench.hosts import MOST, fingerprint, moved
+from bench.shape import check_planned, read_json
 from bench.store import ABOUT, LOG, REFUSED, publish
 from bench.verdict import tight_enough
 
@@ -42,7 +43,7 @@ def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
             raise BadInput(
                 f"{session} was begun with another plan ({', '.join(differing) or 'other cells'} differ)",
                 "the plan it was begun with, to go on with it, or a new session",
-                f"-e bench_plan={begun['file']}, or leave bench_session out",
+                f"-e bench_plan={begun.get('file') or 'FILE'}, or leave bench_session out",
             )
         if told["command"] != about["command"]:
             raise BadInput(
@@ -61,23 +62,28 @@ def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
             if not Path(f"{str(left).removesuffix(LOG)}.json").exists():
                 left.unlink()
         return False
-    session.mkdir(parents=True, exist_ok=True)
     begun = {"schema": SCHEMA, "started": _now(), **about, "plan": plan}
-    publish(path, (json.dumps(begun, indent=1) + "\n").encode())
+    try:
+        session.mkdir(parents=True, exist_ok=True)
+        publish(path, (json.dumps(begun, indent=1) + "\n").encode())
+    except OSError as why:
+        raise BadInput(
+            f"cannot begin {session}: {why}",
+            "a directory this user may make, with space left",
+            f"ls -ld {session.parent}; df {session.parent}",
+        ) from why
     return True
 
 
 def read_about(session: Path) -> dict[str, Any]:
     """Return what is in session.json; raise BadInput where there is none to be read."""
     try:
-        about: dict[str, Any] = json.loads((session / ABOUT).read_text(encoding="utf-8"))
-        if not isinstance(about.get("plan"), dict):
-            raise ValueError("it has no plan")
-    except (OSError, ValueError, AttributeError) as why:
+        return check_planned(read_json((session / ABOUT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError, BadInput) as why:
+        said = why.wrong if isinstance(why, BadInput) else why
         raise BadInput(
-            f"{session / ABOUT}: {why}", "a session that was begun with a plan", "ls results/"
+            f"{session / ABOUT}: {said}", "a session that was begun with a plan", "ls results/"
         ) from why
-    return about
 
 
 def refuse(session: Path, cell: str, number: int, why: str) -> Path:
@@ -142,7 +148,7 @@ def upcoming(session: Path) -> dict[str, Any]:
 
 def _deployed(session: Path, plan: Doc) -> set[str]:
     """Return the cells that have been deployed: those with a result, and what is the same as one of them."""
-    like = {cell["name"]: cell["duplicate_of"] or cell["name"] for cell in plan["cells"]}
+    like = {cell["name"]: cell.get("duplicate_of") or cell["name"] for cell in plan["cells"]}
     deployed = {like.get(path.name.split(".")[1]) for path in session.glob("*.*.*.json")}
     return {cell for cell, original in like.items() if original in deployed}
 

@@ -99,6 +99,18 @@ def check_session(doc: Any) -> dict[str, Any]:
     return doc | {"plan": {**plan, **{part: plan.get(part) or [] for part in ("cells", "loads")}}}
 
 
+def check_planned(doc: Any) -> dict[str, Any]:
+    """Return a session's description whose plan can be gone on with; raise BadInput if it is none."""
+    about = check_session(doc)
+    plan = about["plan"]
+    _need(about, ("command",), "")
+    _need(plan, ("rounds", "least_rounds", "seed"), "plan")
+    for part, keys in (("cells", ("server", "switches", "loads")), ("loads", ("kind",))):
+        for number, item in enumerate(plan[part]):
+            _need(item, keys, f"plan.{part}[{number}]")
+    return about
+
+
 def check_refused(doc: Any) -> dict[str, Any]:
     """Return the note that a cell could not be deployed; raise BadInput if it is none."""
     _conform(doc, _REFUSED, "")

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import schedule
+from bench.errors import BadInput
 from bench.plan import plan_path, read_plan
+from bench.shape import read_json
 
 
 def show_plan(args: argparse.Namespace) -> int:
@@ -25,7 +27,7 @@ def begin(args: argparse.Namespace) -> int:
 
     What it is about comes from standard input.
     """
-    begun = schedule.begin(args.session, _plan(args), json.load(sys.stdin))
+    begun = schedule.begin(args.session, _plan(args), _about(sys.stdin.read()))
     print(json.dumps(schedule.read_about(args.session) | {"resumed": not begun}))
     return 0
 
@@ -51,9 +53,32 @@ def refuse(args: argparse.Namespace) -> int:
     return 0
 
 
+def _about(text: str) -> dict[str, Any]:
+    """Return what a session is about; raise BadInput for what is no such thing."""
+    try:
+        about = read_json(text)
+        told = {key: about[key] for key in ("command", "before", "fingerprint")}
+        if [type(value) for value in told.values()] != [str, dict, dict]:
+            raise ValueError("command is no text, or before or fingerprint no object")
+    except (ValueError, TypeError, KeyError, RecursionError) as why:
+        raise BadInput(
+            f"standard input does not say what the session is about: {why!r}",
+            '{"command": "...", "before": {...}, "fingerprint": {...}}',
+            "ansible-playbook playbooks/benchmark.yml, which says it",
+        ) from why
+    return told
+
+
 def _plan(args: argparse.Namespace) -> dict[str, Any]:
     modes = args.modes.split(",") if args.modes else ()
     return read_plan(plan_path(args.plan), modes, max(1, args.load_hosts), args.limit)
+
+
+def _limit(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
+    return seconds
 
 
 def add_commands(commands: Any) -> None:
@@ -68,7 +93,7 @@ def add_commands(commands: Any) -> None:
         command.add_argument("--modes", default="", help="the server modes there are, by commas")
         command.add_argument("--load-hosts", type=int, default=1, help="how many share a load")
         command.add_argument(
-            "--limit", type=float, default=math.inf, help="seconds a load may take"
+            "--limit", type=_limit, default=math.inf, help="seconds a load may take"
         )
     one = commands.add_parser("next", help="print an experiment's next step")
     one.add_argument("session", type=Path)

@@ -103,10 +103,58 @@ def test_a_site_that_does_not_answer_is_asked_once(
     assert "it ran" not in said.out
 
 
-@pytest.mark.parametrize("url", ["10.89.0.11", "https://10.89.0.11/", "http://"])
+NO_ADDRESSES = ["10.89.0.11", "https://10.89.0.11/", "http://", "http://[::1", "http://[::1]:abc/"]
+NO_ADDRESSES += ["http://127.0.0.1:99999/", "http://127.0.0.1/a b", "http://127.0.0.1/sch\xf6n"]
+
+
+@pytest.mark.parametrize("url", NO_ADDRESSES)
 def test_what_is_no_address_is_refused(url: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert during(url, "") == 2
     assert "http://ADDRESS" in capfd.readouterr().err
+
+
+def test_options_may_stand_behind_the_address(capfd: pytest.CaptureFixture[str]) -> None:
+    with site(200) as url:
+        words = ["during", url, "--rate", "5", "--", sys.executable, "-c", "print(1)", "--rate"]
+        assert main(words) == 0
+    assert "-c print(1) --rate: " in capfd.readouterr().out
+
+
+def test_a_command_there_is_not_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    with site(200) as url:
+        assert main(["during", url, "--", "/nowhere/command"]) == 2
+    assert "cannot run /nowhere/command: " in capfd.readouterr().err
+
+
+def test_what_cannot_be_kept_is_told_before_the_command_runs(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with site(200) as url:
+        assert during(url, "print('it ran')", "--keep", f"{tmp_path}/file/changes") == 2
+    said = capfd.readouterr()
+    assert f"cannot write {tmp_path}/file/changes: " in said.err
+    assert "it ran" not in said.out
+
+
+ROW = {"load": "a", "change": "b", "command": "x", "seconds": 1, "sent": 1, "failed": 0}
+ROW |= {"median": 0, "slowest": 1, "live": None}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"load": ["a"]}, {"change": 5}, {"command": None}, {"live": "z"}, {"median": float("nan")}],
+)
+def test_a_change_of_another_shape_is_damage(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, odd: dict[str, object]
+) -> None:
+    (tmp_path / "kept").write_text(
+        f"{json.dumps(ROW | {'command': ''})}\n{json.dumps(ROW | odd)}\n"
+    )
+    assert main(["changes", str(tmp_path / "kept")]) == 1
+    said = capfd.readouterr()
+    assert re.search(r"^a +b +1 ", said.out, re.M), said.out
+    assert f"{tmp_path}/kept, line 2: " in said.err
 
 
 def test_clients_come_at_their_rate_whatever_the_answers_take(

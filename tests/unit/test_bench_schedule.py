@@ -262,3 +262,22 @@ def test_what_a_session_sets_on_some_hosts_is_a_difference_on_others(tmp_path, p
     schedule.begin(tmp_path / "s", plan, begun)
     with pytest.raises(BadInput, match="ip_local_port_range: 32768 60999 and 1 2"):
         schedule.begin(tmp_path / "s", plan, now)
+
+
+@pytest.mark.parametrize("key", ["rounds", "least_rounds", "seed", "cells.loads", "loads.engine"])
+def test_a_plan_that_lacks_something_has_no_steps(session, capsys, key):
+    about = json.loads((session / "session.json").read_text())
+    part, _, inner = key.rpartition(".")
+    del (about["plan"][part][0] if part else about["plan"])[inner]
+    (session / "session.json").write_text(json.dumps(about))
+    assert main(["next", str(session)]) == 2
+    assert f"{session / 'session.json'}: plan.{part}" in capsys.readouterr().err
+
+
+def test_cells_of_which_none_is_said_to_be_a_duplicate_have_steps(session):
+    about = json.loads((session / "session.json").read_text())
+    for cell in about["plan"]["cells"]:
+        del cell["duplicate_of"]
+    (session / "session.json").write_text(json.dumps(about))
+    schedule.refuse(session, "b", 1, "no")
+    assert "b" not in {cell for _, cell, _ in walked(session)[0]}
