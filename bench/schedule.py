@@ -21,6 +21,7 @@ from bench.hosts import MOST, fingerprint, moved
 from bench.shape import check_planned, read_json
 from bench.store import ABOUT, LOG, REFUSED, publish
 from bench.verdict import tight_enough
+from bench.words import why_enough
 
 SCHEMA = 3
 # Characters of why a cell could not be deployed that are shown: what comes after them lists hosts.
@@ -129,12 +130,10 @@ def upcoming(session: Path) -> dict[str, Any]:
     whole = number - 1
     begins = next(one for one in order(plan, number) if one["name"] not in refused)
     fresh = len(loads) == len(cell["loads"]) and begins is cell
-    if (
-        fresh
-        and whole >= plan["least_rounds"]
-        and tight_enough(read_experiment(session, raw=False))
-    ):
-        return {"why": f"after {whole} rounds every ratio is known within {plan['tight']:.0%}"}
+    if fresh and whole >= plan["least_rounds"]:
+        experiment = read_experiment(session, raw=False)
+        if tight_enough(experiment):
+            return {"why": f"after {whole} rounds {why_enough(experiment)}"}
     label = f"{cell['name']}, round {number} of {plan['rounds']}, {len(steps) - len(left) + 1} of {len(steps)}"
     return {
         "round": number,

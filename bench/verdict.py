@@ -13,6 +13,8 @@ from bench.experiment import FIGURES, Doc, Experiment, Load
 from bench.result import all_held, unlimited
 from bench.stats import LEAST_PAIRS, Ratio, beyond, differs, noise_floor, paired_ratio
 
+TIGHT = 0.03  # how well a ratio has to be known where no plan says it
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -159,8 +161,8 @@ def judge(experiment: Experiment, load: Load | None = None) -> Verdict:
 def tight_enough(experiment: Experiment) -> bool:
     """Return whether the rounds that were measured suffice, so that no more are needed.
 
-    That is after the plan's `least_rounds`, when for each ranked cell the interval of its ratio
-    to the first, in throughput and in CPU, reaches no further from its middle than `tight`, a share.
+    That is after the plan's `least_rounds`, when for each ranked cell the interval of its ratio to the first under
+    the load that decides, in throughput and in CPU, reaches no further from its middle than `tight`, a share.
     """
     plan = experiment.plan
     least = max(plan.get("least_rounds") or LEAST_PAIRS, LEAST_PAIRS)
@@ -176,7 +178,7 @@ def tight_enough(experiment: Experiment) -> bool:
         for figure in _known_figures(experiment, verdict)
         for found in [verdict.compare(other, first, figure)]
     ]
-    return all(width is not None and width <= (plan.get("tight") or 0.03) for width in widths)
+    return all(width is not None and width <= (plan.get("tight") or TIGHT) for width in widths)
 
 
 def _known_figures(experiment: Experiment, verdict: Verdict) -> list[str]:

@@ -4,7 +4,7 @@ from statistics import median
 
 from bench.experiment import Experiment
 from bench.stats import LEAST_DIFFERENCE, LEAST_PAIRS, Ratio, noise_floor, threshold
-from bench.verdict import Comparison, Verdict, judge, tight_enough
+from bench.verdict import TIGHT, Comparison, Verdict, judge, tight_enough
 
 _FIGURES = {"rate": "throughput", "cpu": "CPU a request"}
 
@@ -256,8 +256,20 @@ def _rounds(experiment: Experiment) -> str:
     begun = len(experiment.rounds) - done
     told += f", {_count(begun, 'more')} with gaps" if begun else ""
     if planned and done < planned:
-        told += "; enough for the precision asked for" if tight_enough(experiment) else "; not all"
+        told += (
+            f"; enough, for {why_enough(experiment)}" if tight_enough(experiment) else "; not all"
+        )
     return f"{told}."
+
+
+def why_enough(experiment: Experiment) -> str:
+    """Return why no more rounds are needed, where they are not."""
+    first, *others = judge(experiment).ranked
+    if not others:
+        return f"only {first} can be ranked, and there is no ratio to be known better"
+    load, tight = experiment.decides, 100 * (experiment.plan.get("tight") or TIGHT)
+    under = f" under the load {load.name}" if load else ""
+    return f"each ratio to {first}{under} is known within {tight:.3g} %"
 
 
 def _count(number: int, what: str) -> str:

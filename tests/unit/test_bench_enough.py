@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from bench_sessions import SMALL, Mode, about, experiment, write
+from bench_sessions import SMALL, Mode, about, edit, experiment, write
 
 from bench.experiment import read_experiment
+from bench.schedule import upcoming
 from bench.verdict import judge, tight_enough
 from bench.words import in_words
 
@@ -90,3 +91,22 @@ def test_it_can_be_asked_of_a_session_without_opening_its_logs(tmp_path):
     assert made.damaged == []
     assert tight_enough(made)
     assert json.loads((path / "session.json").read_text())["plan"] == made.plan
+
+
+@pytest.mark.parametrize(
+    ("failed", "why"),
+    [
+        (0, "each ratio to a under the load c200 is known within 4 %"),
+        (1, "only a can be ranked, and there is no ratio to be known better"),
+    ],
+)
+def test_it_is_said_what_is_known_well_enough(tmp_path, failed, why):
+    modes = [Mode("a"), Mode("b", 0.5, 2.0, failed=failed)]
+    session = about(modes, [SMALL], rounds=9, tight=0.04)
+    path = write(tmp_path / "s", session, modes, noise=0.001, drift=0, rounds=6)
+    edit(
+        path / "session.json",
+        lambda doc: [cell.update(loads=["c200"]) for cell in doc["plan"]["cells"]],
+    )
+    assert upcoming(path) == {"why": f"after 6 rounds {why}"}
+    assert f"Rounds: 6 complete of 9 planned; enough, for {why}." in in_words(read_experiment(path))
