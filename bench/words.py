@@ -129,7 +129,8 @@ def _no_limit(verdict: Verdict) -> str:
 def _cpu(verdict: Verdict) -> str:
     if not verdict.experiment.figure("cpu", verdict.ranked[0], verdict.load):
         return "CPU was not measured, so throughput alone makes the order."
-    return f"CPU: {_middle(verdict, 'cpu'):.2f} ms an answer{_beside(verdict, 'cpu')}."
+    corrected = ", corrected (see Speed)" if verdict.experiment.pace.share else ""
+    return f"CPU: {_middle(verdict, 'cpu'):.2f} ms an answer{corrected}{_beside(verdict, 'cpu')}."
 
 
 def _middle(verdict: Verdict, figure: str) -> float:
@@ -199,13 +200,20 @@ def _speed(experiment: Experiment) -> str:
     """Return how far the processors' speed went up and down, and what of it was taken off the figures of CPU."""
     pace = experiment.pace
     told = [
-        f"{host} took {least:.2f} to {most:.2f} times its usual CPU for the same work"
+        f"the same piece of work took {host} {least:.2f} to {most:.2f} times the CPU it usually did"
         for host, (least, most) in pace.ranges.items()
     ]
     if not told:
         return ""
-    what = f"{100 * pace.share:.0f} % of that is taken off" if pace.share else "told as measured"
-    return f"Speed: {'; '.join(told)}; CPU a request: {what}."
+    what = (
+        "how much of that the application felt is not known, so CPU a request is told as measured"
+    )
+    if pace.share:
+        what = (
+            f"the application felt {100 * pace.share:.0f} % of such a slowdown, or speedup, and CPU a request is "
+            "corrected by that"
+        )
+    return f"Speed: {'; '.join(told)}; {what}."
 
 
 def _unranked(verdict: Verdict) -> str:

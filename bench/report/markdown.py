@@ -10,6 +10,7 @@ from bench.report.tables import Row, Table
 from bench.words import listed
 
 _MARKS = re.compile(r"([\\`*\[\]|<>~])")
+_CPU = "CPU, ms an answer"
 _HEAD = (
     "",
     "cell",
@@ -19,7 +20,7 @@ _HEAD = (
     "p50, s",
     "p99, s",
     "failed",
-    "CPU, ms an answer",
+    _CPU,
     "memory, MB",
     "threads",
     "database connections",
@@ -33,8 +34,11 @@ def markdown(experiment: Experiment, told: Mapping[str, Any]) -> str:
     lines = [f"# {_text(told['title'])}", "", f"**{_text(first)}**", ""]
     lines += [f"- {_text(sentence)}" for sentence in others]
     lines += ["", f"Session {_text(experiment.name)}" + (f", plan {_text(plan)}." if plan else ".")]
+    titles = [
+        f"{name}, corrected" if name == _CPU and experiment.pace.share else name for name in _HEAD
+    ]
     for table in told["tables"]:
-        lines += ["", *_table(table)]
+        lines += ["", *_table(table, titles)]
     if told["published"]:
         head = ("cell", "load", "tutorial, requests/s", "here, requests/s", "limit, requests/s")
         rows = [
@@ -57,14 +61,14 @@ def markdown(experiment: Experiment, told: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(table: Table) -> list[str]:
+def _table(table: Table, head: list[str]) -> list[str]:
     rows = [_row(row) for row in table.rows]
     known = [
-        place for place in range(len(_HEAD)) if any(row[place] not in ("", NONE) for row in rows)
+        place for place in range(len(head)) if any(row[place] not in ("", NONE) for row in rows)
     ]
     kept = [[row[place] for place in known] for row in rows]
     lines = [f"## {_text(table.load.name)}: {_text(mean_load(table.load))}", ""]
-    lines += _rows([_HEAD[place] for place in known], kept) if rows else []
+    lines += _rows([head[place] for place in known], kept) if rows else []
     told = [f"- {_text(table.told)}"] if table.told and rows else []
     told += [
         f"- {_text(row.cell.name)}: not ranked, {_text(row.why)}" for row in table.rows if row.why

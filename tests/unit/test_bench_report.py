@@ -223,17 +223,16 @@ WINDOW = """<body><pre>nothing</pre><script>onmessage = (said) => {
 <iframe src="copy.html" width="WIDTH" height="900" style="border:0"></iframe></body>"""
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_a_browser_shows_it_no_wider_than_its_window(full, tmp_path, width, dark):
+def seen(html, folder, width, probe, dark=False):
+    """Return the numbers that a script on the page says in a browser's window of a width."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed")
     # In a frame, since a browser's own window is never narrower than 500; and the page's own policy
     # would not let the probe run.
-    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", full.read_text())
-    (tmp_path / "copy.html").write_text(html.replace("</body>", PROBE))
-    window = tmp_path / "window.html"
+    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
+    (folder / "copy.html").write_text(html.replace("</body>", probe))
+    window = folder / "window.html"
     window.write_text(WINDOW.replace("WIDTH", str(width)))
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
     flags += (
@@ -242,17 +241,40 @@ def test_a_browser_shows_it_no_wider_than_its_window(full, tmp_path, width, dark
     flags += f" --window-size=1400,1000 --blink-settings=preferredColorScheme={int(not dark)}"
     done = subprocess.run(
         [
-            *(chromium, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}"),
+            *(chromium, *flags.split(), f"--user-data-dir={folder / 'profile'}"),
             *("--dump-dom", window.as_uri()),
         ],
         capture_output=True,
         text=True,
         timeout=120,
     )
-    found = re.search(r"<pre>(\d+) (\d+) (\d+) (\d+)</pre>", done.stdout)
+    found = re.search(r"<pre>([\d. -]+)</pre>", done.stdout)
     assert found, done.stdout[:500] + done.stderr[-2000:]
-    page_width, window_width, table, red = map(int, found.groups())
+    return list(map(float, found[1].split()))
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_browser_shows_it_no_wider_than_its_window(full, tmp_path, width, dark):
+    page_width, window_width, table, red = seen(full.read_text(), tmp_path, width, PROBE, dark)
     assert window_width == width
     assert page_width <= window_width
     assert (red < 128) is dark
     assert (table > window_width) is (width == 390)  # it scrolls in a box of its own
+
+
+NAMES = """<script>const said = []
+for (const head of document.querySelectorAll('tbody th:has(.rank)')) {
+  const range = document.createRange()
+  range.setStartAfter(head.querySelector('.key'))
+  range.setEndBefore(head.querySelector('sup, small') || head.lastChild)
+  const lines = [...range.getClientRects()], rank = head.querySelector('.rank').getBoundingClientRect()
+  said.push(Math.min(...lines.map((line) => line.left)) - rank.left, new Set(lines.map((line) => line.top)).size) }
+parent.postMessage(said.join(" "), "*")</script></body>"""
+
+
+def test_a_name_that_is_broken_goes_on_beside_its_rank(session, tmp_path):
+    found = seen(page(session), tmp_path, 390, NAMES)
+    lefts, lines = found[::2], found[1::2]
+    assert max(lines) > 1
+    assert min(lefts) > 10

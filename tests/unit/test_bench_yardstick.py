@@ -12,6 +12,7 @@ from bench_sessions import Mode, about, experiment, seeded
 
 from bench.compare import compare
 from bench.experiment import Experiment
+from bench.report import render
 from bench.verdict import judge
 from bench.words import in_words
 
@@ -87,8 +88,15 @@ def test_cpu_is_free_of_what_the_processor_was_slower_at(had: float) -> None:
     assert made.pace.share == pytest.approx(had, abs=0.05)
     least, most = made.pace.ranges["app1"]
     assert 0.8 < least < 0.95 < 1.05 < most < 1.2
-    told = f"Speed: app1 took {least:.2f} to {most:.2f} times its usual CPU for the same work; CPU a request: "
-    assert f"{told}{100 * made.pace.share:.0f} % of that is taken off." in in_words(made)
+    told = f"Speed: the same piece of work took app1 {least:.2f} to {most:.2f} times the CPU it usually did; "
+    told += (
+        f"the application felt {100 * made.pace.share:.0f} % of such a slowdown, or speedup, and "
+    )
+    assert f"{told}CPU a request is corrected by that." in in_words(made)
+    assert any(" ms an answer, corrected (see Speed)" in sentence for sentence in in_words(made))
+    html, text = render(made)
+    assert "CPU, ms<br/>an answer,<br/>corrected</th>" in html
+    assert "| CPU, ms an answer, corrected |" in text
     floors = [judge(slowed(two(), had, told)).floors["cpu"] for told in (True, False)]
     assert floors[1] > 2 * floors[0]
 
@@ -118,7 +126,8 @@ def test_one_result_without_a_yardstick_and_all_is_as_measured() -> None:
     del next(iter(runs.values())).doc["cell"]["app"][0]["yardstick_seconds"]
     assert made.pace.share == 0
     assert any("told as measured" in sentence for sentence in in_words(made))
-    assert not any("usual CPU" in sentence for sentence in in_words(two()))
+    assert "corrected" not in "".join(render(made))
+    assert not any("piece of work" in sentence for sentence in in_words(two()))
 
 
 def test_mode_that_slows_the_processor_itself_is_not_called_cheaper_for_it() -> None:
