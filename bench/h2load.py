@@ -54,6 +54,12 @@ def parse_log(text: str) -> list[Row]:
     return rows
 
 
+def finished(stdout: str) -> float | None:
+    """Return the seconds that a report says the run took, None where it is not whole."""
+    found = _FINISHED.search(stdout)
+    return float(found[1]) * _UNIT[found[2]] if found else None
+
+
 def since_due(text: str) -> bool:
     """Return whether every row of a log says how late it was: not where a load host could not tell."""
     lines = text.splitlines()
@@ -81,7 +87,7 @@ def measure(
         raise wrong_output(
             "h2load", f"h2load ran -c {clients} -n {total}, the cell says {concurrency}, {requests}"
         )
-    counts, finished = _COUNTS.search(stdout), _FINISHED.search(stdout)
+    counts, engine_seconds = _COUNTS.search(stdout), finished(stdout)
     if counts and log is None:
         raise BadInput("no --log for an h2load run", "the file h2load wrote", "--log FILE")
     rows = parse_log(log or "")
@@ -90,9 +96,8 @@ def measure(
     statuses = sorted(Counter(row[1] for row in rows).items())
     detail: dict[str, Any] = {"status": {str(status): n for status, n in statuses}}
     flags = []
-    if counts and finished:
+    if counts and engine_seconds is not None:
         _, started, done, succeeded, _, errored, timeout = map(int, counts.groups())
-        engine_seconds = float(finished[1]) * _UNIT[finished[2]]
         # A broken connection is not reopened: what it had left to send is never sent.
         detail |= {"errored": errored, "timeout": timeout, "not_started": requests - started}
     else:

@@ -8,13 +8,12 @@ finished when the last is. Percentiles are left out: they cannot be added up, an
 import re
 from collections.abc import Sequence
 
+from bench.h2load import finished
 from bench.measured import wrong_output
 
 _PLAN = re.compile(r"^spawning thread #.*total requests$", re.MULTILINE)
-_FINISHED = re.compile(r"^finished in ([\d.]+)(us|ms|s),", re.MULTILINE)
 _REQUESTS = re.compile(r"^requests: .* timeout$", re.MULTILINE)
 _STATUS = re.compile(r"^status codes: .* 5xx$", re.MULTILINE)
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
 def merged(parts: Sequence[tuple[str, str]]) -> tuple[str, str]:
@@ -50,12 +49,10 @@ def _start(row: str) -> int:
 
 def _report(stdout: str) -> tuple[float, str, str] | None:
     """Return the seconds and the two lines with counts of a report, None if it is not whole."""
-    finished, requests, status = (
-        pattern.search(stdout) for pattern in (_FINISHED, _REQUESTS, _STATUS)
-    )
-    if not finished or not requests or not status:
+    seconds, requests, status = finished(stdout), _REQUESTS.search(stdout), _STATUS.search(stdout)
+    if seconds is None or not requests or not status:
         return None
-    return float(finished[1]) * _SECONDS[finished[2]], requests[0], status[0]
+    return seconds, requests[0], status[0]
 
 
 def _summed(reports: Sequence[tuple[float, str, str]]) -> list[str]:

@@ -122,13 +122,12 @@ class Frame:
         y_title: str,
         x_ticks: Sequence[tuple[float, str]] | None = None,
         most: tuple[int, int] = (6, 5),
-        unit: str = "",
     ) -> None:
         """Draw the grid, the ticks and the titles of both axes."""
         for value in self.y.ticks(most[1]):
             y = self.y(value)
             svg.line(self.x.start, y, self.x.end, y, "grid")
-            svg.text(self.x.start - 4, y + 3, f"{number(value)}{unit}", "tick", "end")
+            svg.text(self.x.start - 4, y + 3, number(value), "tick", "end")
         named = x_ticks if x_ticks is not None else [(v, number(v)) for v in self.x.ticks(most[0])]
         for value, name in named:
             x = self.x(value)
