@@ -48,6 +48,7 @@ LOOKUPS = {
     "env",
     "file",
     "fileglob",
+    "inventory_hostnames",
     "rendered",
     "same_options",
     "secret",

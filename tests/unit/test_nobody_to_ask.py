@@ -1,0 +1,124 @@
+"""A run that would reach no host, or not those it is for, is refused: whoever typed it thinks that it was done."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+# What an operator types after the name of the playbook, where it wants something.
+CHANGES = {
+    "site.yml": [],
+    "playbooks/backup.yml": [],
+    "playbooks/benchmark.yml": [],
+    "playbooks/measure.yml": [],
+    "playbooks/release.yml": [],
+    "playbooks/restore.yml": [],
+    "playbooks/rollback.yml": [],
+    "playbooks/rotate_secrets.yml": [],
+    "playbooks/run.yml": ["-e", "command=true"],
+    "playbooks/verify.yml": [],
+}
+
+
+def typed(inventory: Path | str, playbook: str, *words: str) -> tuple[int, str]:
+    """Run a playbook; return its code, and what it says as one line. No host of these can be reached."""
+    program = Path(sys.executable).with_name("ansible-playbook")
+    done = subprocess.run(
+        [program, "-i", inventory, playbook, *CHANGES[playbook], *words],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def written(folder: Path, *groups: str) -> Path:
+    """Write an inventory with a host of its own in each group, as inventories/example has them otherwise."""
+    hosts = {name: {"hosts": {f"{name}1": {"ansible_host": "192.0.2.1"}}} for name in groups}
+    for part in (ROOT / "inventories/example/group_vars/all").iterdir():
+        link = folder / "group_vars/all" / part.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(part)
+    (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": hosts}}))
+    return folder
+
+
+@pytest.mark.parametrize("playbook", CHANGES)
+def test_an_inventory_that_does_not_exist_is_refused(playbook: str) -> None:
+    code, said = typed("inventories/mien", playbook)
+    assert code != 0, said
+    assert "Unable to parse" in said
+    assert "inventories/mien as an inventory source" in said
+    assert "PLAY" not in said
+
+
+@pytest.mark.parametrize("playbook", CHANGES)
+def test_an_inventory_without_any_of_the_groups_is_refused(playbook: str, tmp_path: Path) -> None:
+    code, said = typed(written(tmp_path, "web"), playbook)
+    assert code != 0, said
+    assert "has no host in any of proxy, app" in said
+    assert "Valid is one as inventories/example shows it" in said
+    assert "ansible-inventory -i" in said
+
+
+def test_an_inventory_without_any_host_is_refused(tmp_path: Path) -> None:
+    code, said = typed(written(tmp_path), "site.yml")
+    assert code != 0, said
+    assert "has no host in any of proxy, app" in said
+
+
+@pytest.mark.parametrize(
+    "playbook",
+    ["site.yml", "playbooks/backup.yml", "playbooks/release.yml", "playbooks/run.yml"],
+)
+def test_a_limit_that_leaves_nobody_is_refused(playbook: str, tmp_path: Path) -> None:
+    """Of the groups, and of a playbook that needs less than all of them."""
+    other = "load1" if playbook == "playbooks/release.yml" else "web1"
+    inventory = written(tmp_path, "web", "app", "proxy", "database", "backup", "load")
+    code, said = typed(inventory, playbook, "--limit", other)
+    assert code != 0, said
+    assert f"--limit {other} leaves none of" in said
+    assert "Leave --limit out" in said
+
+
+@pytest.mark.parametrize("group", ["app", "proxy"])
+def test_an_inventory_with_half_of_the_application_is_refused(group: str, tmp_path: Path) -> None:
+    code, said = typed(written(tmp_path, group), "playbooks/release.yml")
+    missing = {"app": "proxy", "proxy": "app"}[group]
+    assert code != 0, said
+    assert f"The inventory has no host in: {missing}." in said
+
+
+@pytest.mark.parametrize(
+    "playbook", ["playbooks/backup.yml", "playbooks/restore.yml", "playbooks/rotate_secrets.yml"]
+)
+def test_what_is_done_to_a_database_needs_one(playbook: str, tmp_path: Path) -> None:
+    code, said = typed(written(tmp_path, "app", "proxy", "api"), playbook)
+    assert code != 0, said
+    assert "The inventory has no host in: database." in said
+
+
+@pytest.mark.parametrize(
+    ("playbook", "part"),
+    [
+        ("playbooks/backup.yml", "database"),
+        ("playbooks/backup.yml", "backup"),
+        ("playbooks/restore.yml", "database"),
+        ("playbooks/rotate_secrets.yml", "database"),
+        ("playbooks/measure.yml", "load"),
+    ],
+)
+def test_a_limit_that_leaves_out_what_it_is_for_is_refused(
+    playbook: str, part: str, tmp_path: Path
+) -> None:
+    inventory = written(tmp_path, "app", "proxy", "database", "backup", "load")
+    code, said = typed(inventory, playbook, "--limit", f"all:!{part}")
+    assert code != 0, said
+    assert f"--limit leaves out {part}1." in said
