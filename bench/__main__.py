@@ -88,7 +88,7 @@ def during(args: argparse.Namespace) -> int:
         raise BadInput(
             f"{args.url} with the command {args.command} is nothing to do",
             "http://ADDRESS[:PORT]/PATH, percent-encoded, and a command",
-            "python -m bench during http://ADDRESS/ -- ansible-playbook site.yml",
+            "python -m bench during http://ADDRESS/ -- .venv/bin/ansible-playbook site.yml",
         )
     if args.keep:
         changes.make_room(args.keep)

@@ -138,7 +138,7 @@ def _controls(
                 f"{first.name} and {second.name} are from hosts that are not known to be the same "
                 f"({why}), and {experiment.name} has no control to hold its figures against",
                 "sessions with the same fingerprint, or with a control (cell.control) in both",
-                "measure both on the same hosts: ansible-playbook playbooks/benchmark.yml",
+                "measure both on the same hosts: .venv/bin/ansible-playbook playbooks/benchmark.yml",
             )
     return found[0], found[1]
 

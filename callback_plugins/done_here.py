@@ -53,6 +53,7 @@ LOOKUPS = {
     "same_options",
     "secret",
     "template",
+    "to_type",
     "varnames",
     "vars",
 }

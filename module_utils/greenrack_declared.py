@@ -36,7 +36,7 @@ def check_program(found, p):
     if not re.search(rf"[/.]{p['program']}([. ]|$)|^{p['program']}: ", main):
         raise Failed(
             f"{p['unit']} runs '{main}', which is not {p['program']}, as {p['mode']} declares. "
-            f"Deploy the mode you want: ansible-playbook site.yml -e server={p['mode']}"
+            f"Deploy the mode you want, by site.yml -e server={p['mode']}"
         )
     return f"its main process is {p['program']}"
 
@@ -48,13 +48,13 @@ def check_workers(found, p):
         raise Failed(
             f"{len(reports)} processes of {p['unit']} have imported the application, and {p['workers']} are "
             "declared. If it was deployed so, with app_workers or a profile of its own, type that here too. Else "
-            "deploy again, so that its configuration is what is declared: "
-            f"ansible-playbook site.yml -e server={p['mode']}"
+            "deploy again, so that its configuration is what is declared, by "
+            f"site.yml -e server={p['mode']}"
         )
     if p["master"] and next(iter(found)) in reports:
         raise Failed(
             f"the main process of {p['unit']} has imported the application itself, and {p['mode']} has workers that "
-            f"do. Deploy again: ansible-playbook site.yml -e server={p['mode']}"
+            f"do. Deploy again, by site.yml -e server={p['mode']}"
         )
     return reports
 

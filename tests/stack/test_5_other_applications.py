@@ -197,7 +197,8 @@ def test_command_that_fails_says_how_and_a_dry_run_runs_none(single, flaskr):
 def test_command_of_what_is_not_deployed_is_refused(flaskr):
     run = _command(flaskr, "true", "-e", "app_name=never")
     assert run.code != 0, run.output
-    assert "Nothing is live on box1 yet. Type: ansible-playbook site.yml" in run.output, run.output
+    assert "Nothing is live on box1 yet. Type: " in run.output, run.output
+    assert f"/flaskr site.yml -e lab_name={flaskr.name} " in run.output, run.output
     run = _command(flaskr, "")
     assert run.code != 0, run.output
     assert "There is no command to run" in run.output, run.output

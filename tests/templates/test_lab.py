@@ -49,11 +49,15 @@ def test_each_hosts_key_is_known_by_its_address() -> None:
     ("running", "advice"),
     [
         ({"app1": True, "db1": True}, "Log in: ssh -F /lab/ssh/config app1"),
-        ({"app1": True, "db1": False}, "Boot what does not run: make lab-up"),
+        (
+            {"app1": True, "db1": False},
+            "Boot what does not run: ansible-playbook playbooks/lab_up.yml",
+        ),
     ],
 )
 def test_the_status_says_what_to_type(running: dict[str, bool], advice: str) -> None:
     given = {"lab_hosts": HOSTS, "lab_dir": "/lab", "__lab_status": {"running": running}}
+    given["__lab_up"] = "ansible-playbook playbooks/lab_up.yml"
     app, database, last = render("lab", "status.j2", **given).splitlines()
     assert app.split(maxsplit=2) == ["app1", "10.89.0.21", "runs"]
     says = "runs" if running["db1"] else "does not run"

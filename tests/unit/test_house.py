@@ -165,6 +165,14 @@ def test_templates_are_rendered_without_a_copy_of_all_variables() -> None:
     assert lines_with(r"lookup\(['\"](ansible\.builtin\.)?template['\"]", files) == []
 
 
+def test_what_messages_tell_to_type_meets_the_same_hosts() -> None:
+    """Written out, a command is for the inventory that is taken without -i: the lookup to_type says it."""
+    files = files_of_git("roles", "playbooks", "site.yml", "inventories/*.yml")
+    # The one of benchmark.yml is no message: a session is known by it.
+    told = r"^[^#]*(ansible-playbook (site|playbooks/(?!benchmark\.yml -i))|ansible-inventory -|make lab-)"
+    assert lines_with(told, files) == []
+
+
 GROUPS = r"\bgroups(?:\[|\.[a-z])|\bgroup_names\b"
 
 

@@ -62,7 +62,7 @@ def begin(site: Site, **more: object) -> dict:
 
 
 def end(site: Site, begun: dict, allowed: int = 0) -> dict:
-    return probed.end(begun, url(site), allowed)
+    return probed.end(begun, url(site), allowed, "what goes back")
 
 
 def wait_for(true: Callable[[], bool]) -> None:
@@ -109,7 +109,7 @@ def test_failures_are_counted_and_told(site: Site) -> None:
     said = str(failed.value)
     assert "more than 0 requests failed (probe_allowed)" in said
     assert "s: status 502" in said
-    assert "playbooks/rollback.yml" in said
+    assert "To go back, type: what goes back" in said
     assert not Path(begun["directory"]).exists()
 
 

@@ -166,7 +166,7 @@ def window(settings, arguments):
     """Say what the database can be restored to; Failed where that is not what is asked for."""
     there = backups(information(settings))
     if not there:
-        raise Failed("There is no backup. To take one, type: ansible-playbook playbooks/backup.yml")
+        raise Failed("There is no backup. playbooks/backup.yml takes one.")
     first, end = there[0][2], last_commit(settings)
     missing = gaps(settings, there)
     cut = min((begun for begun, until in missing if until is None), default=None)

@@ -45,7 +45,7 @@ def begin(told: dict[str, Any]) -> dict[str, Any]:
     return {"changed": False, "said": said}
 
 
-def end(begun: dict[str, Any], url: str, allowed: int) -> dict[str, Any]:
+def end(begun: dict[str, Any], url: str, allowed: int, back: str) -> dict[str, Any]:
     """End what was begun; return what became of its requests."""
     if "directory" not in begun:
         return {"changed": False, "said": begun["said"]}
@@ -70,7 +70,7 @@ def end(begun: dict[str, Any], url: str, allowed: int) -> dict[str, Any]:
         first = "\n".join(failures[:10])
         raise AnsibleActionFail(
             f"The change is live, but more than {allowed} requests failed (probe_allowed). {said}\n{first}\n"
-            "To go back, type: ansible-playbook playbooks/rollback.yml"
+            f"To go back, type: {back}"
         )
     return {"changed": False, **found, "said": said}
 
@@ -91,8 +91,9 @@ class ActionModule(ActionBase):
                 "limit": {"type": "float", "default": 300.0},
                 "timeout": {"type": "float", "default": 30.0},
                 "allowed": {"type": "int", "default": 0},
+                "back": {"type": "str", "default": "playbooks/rollback.yml"},
                 "begun": {"type": "dict"},
             }
         )
-        begun, allowed = told.pop("begun"), told.pop("allowed")
-        return end(begun, told["url"], allowed) if begun else begin(told)
+        begun, allowed, back = told.pop("begun"), told.pop("allowed"), told.pop("back")
+        return end(begun, told["url"], allowed, back) if begun else begin(told)

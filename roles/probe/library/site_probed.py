@@ -16,6 +16,7 @@ options:
   limit: {description: "Seconds it is asked at most, should nobody end it", type: float, default: 300}
   timeout: {description: "Seconds after which a request has failed", type: float, default: 30}
   allowed: {description: "Requests that may fail; one more, and the task that ends it fails", type: int, default: 0}
+  back: {description: What is typed to go back where more have failed, type: str, default: playbooks/rollback.yml}
   begun: {description: "What the task that began it returned, to end it", type: dict}
 """
 
