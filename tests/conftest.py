@@ -1,7 +1,12 @@
-"""How pytest-xdist's workers share the tests: those of one lab stay together and in order, and start first."""
+"""How pytest-xdist's workers share the tests: those of one lab stay together and in order, and start first.
+
+What failed is told with the journals of its hosts, and with how to run it alone.
+"""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +48,34 @@ def rank(item: pytest.Item) -> int:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
         items.sort(key=rank)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Tell of a test that failed what has failed on the hosts of its labs; a worker's report takes that with it."""
+    report = yield
+    if report.failed:
+        given = getattr(item, "funcargs", {}).values()
+        for lab in {id(it): it for it in given if hasattr(it, "failed_units")}.values():
+            report.sections.append((f"failed units of the lab {lab.name}", lab.failed_units()))
+    return report
+
+
+def alone(nodeid: str) -> str:
+    """Return what to type for a test alone: with its file, where the tests before it leave what it needs."""
+    grouped = group_of(nodeid) != nodeid
+    what = nodeid.partition("::")[0] if grouped else nodeid
+    return shlex.join([".venv/bin/python", "-m", "pytest", what])
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    stats = terminalreporter.stats
+    failed = [
+        alone(report.nodeid) for kind in ("failed", "error") for report in stats.get(kind, [])
+    ]
+    if failed:
+        terminalreporter.section("to run alone what failed, type")
+        terminalreporter.write("".join(f"{line}\n" for line in dict.fromkeys(failed)))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -33,6 +34,12 @@ login = b"user\x00%(login)s\x00database\x00demo\x00\x00"
 link.sendall((8 + len(login)).to_bytes(4, "big") + b"\x00\x03\x00\x00" + login)
 print(link.recv(300))
 END"""
+
+# The end of the journal of each unit that has failed.
+FAILED = """
+for unit in $(systemctl --failed --plain --no-legend | cut -d' ' -f1); do
+  journalctl --unit="$unit" --lines=20 --no-pager --quiet --output=short
+done"""
 
 
 class Run:
@@ -138,6 +145,20 @@ class Lab:
         while self.boot_id(name) is None:
             assert time.monotonic() < end, f"{name} did not come back"
             time.sleep(0.2)
+
+    def failed_units(self):
+        """Return the end of the journals of what has failed on its hosts, as far as they answer soon."""
+        config = self.directory / "ssh/config"
+        names = re.findall(r"^Host (\w+)", config.read_text(), re.M) if config.exists() else []
+        ssh = ["ssh", "-F", str(config), "-o", "ControlPath=none", "-o", "ConnectTimeout=5"]
+        said = []
+        for name in names:
+            command = ["timeout", "15", *ssh, name, f"sudo sh -c {shlex.quote(FAILED)}"]
+            shown = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+            said.append(f"{name}: {shown.stdout.strip() or shown.stderr.strip() or 'none'}")
+        return "\n".join(said) or "it has no hosts"
 
     def cut_off(self, name):
         """End the SSH connection that playbooks share to a host, if there is one, and all that goes over it."""

@@ -149,6 +149,17 @@ def test_hosts_that_do_not_suit_are_refused(lab):
         lab.run("db1", f"mv /root/kept {release}")
 
 
+def test_what_has_failed_on_hosts_is_told(lab):
+    """As conftest.py adds it to what is said of a test that failed."""
+    lab.host("db1").run("systemd-run --unit=broken --wait sh -c 'echo why it is; exit 3'")
+    said = lab.failed_units()
+    lab.run("db1", "systemctl reset-failed broken.service")
+    assert "why it is" in said, said
+    assert "broken.service: Failed with result 'exit-code'" in said, said
+    assert "app1: none" in said, said
+    assert "broken" not in lab.failed_units()
+
+
 def test_host_that_is_off_is_refused_and_can_be_brought_back(lab):
     lab.host("api1").run("systemctl poweroff")
     end = time.monotonic() + 90
