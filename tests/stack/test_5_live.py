@@ -68,6 +68,15 @@ def test_nothing_new_changes_nothing(single):
     assert single.instance() == before
 
 
+def test_release_that_nobody_would_reach_is_refused(single):
+    """Of an application that was never deployed: it would have been made live without a site of nginx's."""
+    run = single.play("playbooks/release.yml", "-e", "app_name=never")
+    assert (run.code != 0, run.changed["box1"]) == (True, 0), run.output
+    said = " ".join(run.output.split())
+    assert "nginx there has no site for never, and this run brings none" in said, run.output
+    assert "Type first: " in said, run.output
+
+
 def test_there_is_nothing_to_go_back_to(single):
     run = single.play("playbooks/rollback.yml")
     assert run.code != 0, run.output

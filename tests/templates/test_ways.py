@@ -169,3 +169,26 @@ def test_nginx_that_would_not_learn_it_is_seen(
     given |= {"greenrack_reached": reached} if reached else {}
     # What speaks plain HTTP to what is live does so to what comes.
     assert evaluate("preflight", "preflight_ways_ready", **given) == (ready or not declared)
+
+
+@pytest.mark.parametrize(
+    ("given", "ready"),
+    [
+        ({"greenrack_reached": "proxy:app"}, False),  # a release, on hosts that are blank
+        ({"greenrack_reached": "proxy:app", "there": ["demo.conf"]}, True),
+        ({"greenrack_reached": "proxy:app", "there": ["other.conf"]}, False),
+        ({"greenrack_reached": "proxy:app", "inventory_hostname": "app1"}, True),
+        ({"greenrack_reached": "proxy:app", "proxy": "false"}, True),
+        ({"greenrack_reached": "proxy:app", "preflight_brings": []}, True),  # a command
+        ({"ansible_run_tags": ["app_server"]}, False),
+        ({}, True),
+    ],
+    ids=str,
+)
+def test_a_site_that_is_not_there_is_seen(given: dict[str, Any], ready: bool) -> None:
+    entries = {"/etc/nginx/conf.d": given.get("there", [])}
+    hosts = {"groups": {"app": ["app1"], "proxy": ["proxy1"]}, "inventory_hostname": "proxy1"}
+    run = {"ansible_run_tags": ["all"], "ansible_skip_tags": []}
+    facts = {"ansible_facts": {"greenrack": {"entries": entries}}}
+    told = {**of_topology(), **hosts, **run, **facts, **given}
+    assert evaluate("preflight", "preflight_site_ready", **told) is ready
