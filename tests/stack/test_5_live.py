@@ -59,6 +59,7 @@ def test_change_loses_nothing(single, clients, change):
     run = single.play(*change)
     assert run.code == 0, run.output
     assert single.instance() != before
+    assert f"{single.instance()} becomes live, with release " in run.output, run.output
 
 
 def test_nothing_new_changes_nothing(single):
@@ -66,6 +67,7 @@ def test_nothing_new_changes_nothing(single):
     run = single.play("playbooks/release.yml", "-e", "app_memory_max=70%")
     assert (run.code, run.changed) == (0, {"box1": 0}), run.output
     assert single.instance() == before
+    assert f"{before} is live, and nothing is new: release {_release_of(single)}" in run.output
 
 
 def test_release_that_nobody_would_reach_is_refused(single):
