@@ -1,7 +1,8 @@
-"""A run that would reach no host, or not those it is for, is refused: whoever typed it thinks that it was done."""
+"""A run that would do less than was typed, or do it to nobody, is refused before any host is asked."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def typed(inventory: Path | str, playbook: str, *words: str) -> tuple[int, str]:
     done = subprocess.run(
         [program, "-i", inventory, playbook, *CHANGES[playbook], *words],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_TIMEOUT": "1"},
         capture_output=True,
         text=True,
     )
@@ -122,3 +123,27 @@ def test_a_limit_that_leaves_out_what_it_is_for_is_refused(
     code, said = typed(inventory, playbook, "--limit", f"all:!{part}")
     assert code != 0, said
     assert f"--limit leaves out {part}1." in said
+
+
+@pytest.mark.parametrize(
+    ("playbook", "given", "cure"),
+    [
+        ("site.yml", {"release": "3f2a"}, 'playbooks/rollback.yml -e \'{"release": "3f2a"}\''),
+        ("playbooks/release.yml", {"release": "3f2a"}, "playbooks/rollback.yml -e "),
+        ("playbooks/run.yml", {"release": "3f2a"}, "playbooks/rollback.yml -e "),
+        ("site.yml", {"command": "flask routes"}, 'run.yml -e \'{"command": "flask routes"}\''),
+        ("playbooks/rollback.yml", {"command": "flask routes"}, "playbooks/run.yml -e "),
+        ("playbooks/rollback.yml", {"release": "3f2a"}, ""),
+        ("playbooks/run.yml", {"command": "flask routes"}, ""),
+    ],
+)
+def test_what_another_playbook_takes_is_refused(
+    playbook: str, given: dict[str, str], cure: str, tmp_path: Path
+) -> None:
+    _, said = typed(written(tmp_path, "app", "proxy"), playbook, "-e", json.dumps(given))
+    (name,) = given
+    wrong = f"{name} is for playbooks/{'rollback' if name == 'release' else 'run'}.yml"
+    assert (wrong in said) is bool(cure), said
+    assert cure in said
+    # Where it is right, hosts are asked, which are none.
+    assert ("hosts cannot be reached" in said) is not cure, said
