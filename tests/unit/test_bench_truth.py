@@ -64,23 +64,23 @@ def test_a_stall_shows_in_the_tail_of_an_open_load(tmp_path):
 
     12 wait longer than the p99: three bursts. So it is of the fourth, which came 30 ms after the first.
     """
-    stalled = []
+    came = {}
 
     def behave(number):
+        came[number] = time.monotonic()
         if number == 201:
-            began = time.monotonic()
             time.sleep(STALL)
-            stalled.append(time.monotonic() - began)
         return ANSWER
 
     with OneByOne(behave) as server:
         spec = an_open(400, 3, server.url)
         used, stdout, log = put(spec, tmp_path)
-    expected = stalled[0] - 0.03
-    assert since_due(spec, tmp_path) == pytest.approx(expected, rel=0.05)
+    # Where others keep the server from its processor, those that waited are served later, one after the other.
+    least, most = came[202] - came[201] - 0.03, came[250] - came[201]
+    assert 0.95 * least < since_due(spec, tmp_path) < 1.05 * most
     doc = result(spec, used, stdout, log)
     assert doc["counts"]["failed"] == 0
-    assert doc["latency"]["p99"] == pytest.approx(expected, rel=0.05)
+    assert 0.95 * least < doc["latency"]["p99"] < 1.05 * most
     assert doc["latency"]["p50"] < STALL
 
 
