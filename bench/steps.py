@@ -57,12 +57,12 @@ def _about(text: str) -> dict[str, Any]:
     """Return what a session is about; raise BadInput for what is no such thing."""
     try:
         about = read_json(text)
-        told = {key: about[key] for key in ("command", "before", "fingerprint")}
+        told = {key: about.get(key) for key in ("command", "before", "fingerprint")}
         if [type(value) for value in told.values()] != [str, dict, dict]:
             raise ValueError("command is no text, or before or fingerprint no object")
-    except (ValueError, TypeError, KeyError, RecursionError) as why:
+    except (ValueError, AttributeError, RecursionError) as why:
         raise BadInput(
-            f"standard input does not say what the session is about: {why!r}",
+            f"standard input does not say what the session is about: {why}",
             '{"command": "...", "before": {...}, "fingerprint": {...}}',
             "ansible-playbook playbooks/benchmark.yml, which says it",
         ) from why
