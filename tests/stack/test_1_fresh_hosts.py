@@ -34,6 +34,7 @@ REFUSALS = {
         "-e {'app_shared':['up/../..']}": ["app_shared is '['up/../..']'", "directories in the"],
         "-e app_workers=2.5": ["app_workers is 2.5, and valid is a whole number"],
         "-e app_tls=true -e internal_tls=false": ["app_tls is true and internal_tls false"],
+        "-e tls=acme -e {'app_domains':['*.test']}": ["acme, and app_domains has a pattern"],
         "-e pooler=ture": ["pooler is ture, and valid is true or false"],
         "-e profil=tutorial": ["profil (did you mean profile?)"],
         "-ecreate -e--for=ada": ["ends a value at its first space, and took create --for for"],
