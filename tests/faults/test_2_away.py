@@ -16,12 +16,13 @@ def _ends(unit):
     }
 
 
-# Host, unit, promise, and what the routes that need it may be answered. Those that the slow API lets go again come
-# to the database all at once, with no time left to wait for a connection.
+# Host, unit, promise, seconds, and what the routes that need it may be answered. Who asks the slow API waits 30 s for
+# it, and is told so before it is there again. Those that it lets go again come to the database all at once, with no
+# time left to wait for a connection.
 AWAY = {
-    "the database": ("db1", POSTGRESQL, DATABASE, {"database": {503, 504}}),
+    "the database": ("db1", POSTGRESQL, DATABASE, 30, {"database": {503, 504}}),
     "the slow API": (
-        *("api1", "slow-api", UPSTREAM),
+        *("api1", "slow-api", UPSTREAM, 35),
         {"page": {502, 504}, "database": {502, 503, 504}},
     ),
 }
@@ -32,13 +33,13 @@ HOW = ["stopped", "frozen", "cut off"]
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("what", AWAY)
 def test_what_is_away_is_felt_by_those_who_need_it(deployed, suffered, what, how):
-    host, unit, promise, answers = AWAY[what]
+    host, unit, promise, seconds, answers = AWAY[what]
     if how == "cut off":
         strike, heal = lambda: plug(deployed, host, "down"), lambda: plug(deployed, host, "up")
     else:
         first, last = _ends(unit)[how]
         strike, heal = lambda: deployed.run(host, first), lambda: deployed.run(host, last)
-    felt = suffered(f"{what} {how} for 30 s", promise, strike, heal)
+    felt = suffered(f"{what} {how} for {seconds} s", promise, strike, heal, lasts=seconds)
     for route in answers:
         assert felt.failed(route), f"nothing was felt of it\n{felt}"
         assert felt.statuses(route) <= answers[route], felt
