@@ -4,6 +4,7 @@ import grp
 import os
 import shutil
 import subprocess
+import time
 
 import greenrack_modules
 import pytest
@@ -64,3 +65,13 @@ def test_it_is_made_anew_for_another_name_and_without_a_whole_key(tmp_path):
 def test_a_dry_run_makes_nothing(tmp_path):
     assert made(tmp_path, check=True)["changed"]
     assert not (tmp_path / "tls").exists()
+
+
+def test_a_clock_that_is_slow_believes_it(tmp_path):
+    """As a host whose clock is hours behind would: it began a day ago, and lasts."""
+    made(tmp_path)
+    own = str(tmp_path / "tls/own.crt")
+    for hours, believed in ((-23, True), (-25, False), (9 * 365 * 24, True)):
+        then = str(int(time.time()) + hours * 3600)
+        asked = ["openssl", "verify", "-attime", then, "-purpose", "sslserver", "-CAfile", own, own]
+        assert (subprocess.run(asked, capture_output=True, check=False).returncode == 0) is believed

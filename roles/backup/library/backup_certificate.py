@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -26,6 +28,42 @@ certificate: {description: "PEM; empty in a dry run that would make it", type: s
 """
 
 YEAR = str(365 * 24 * 3600)  # seconds
+YEARS = 10
+SKEW = datetime.timedelta(days=1)  # the other host's clock may be slow, and this one's fast
+# What openssl's own authority wants, the only part of it that says when a certificate begins, before openssl 3.4.
+SIGNING = """\
+[ca]
+default_ca = own
+[own]
+database = {scratch}/index
+new_certs_dir = {scratch}
+rand_serial = yes
+default_md = sha256
+policy = named
+x509_extensions = extensions
+[named]
+commonName = supplied
+[extensions]
+subjectKeyIdentifier = hash
+basicConstraints = critical, CA:true
+"""
+
+
+def made(module, name, key, certificate):
+    """Make a key and a certificate of it."""
+    began = datetime.datetime.now(datetime.timezone.utc) - SKEW
+    ends = began + datetime.timedelta(days=365 * YEARS)
+    with tempfile.TemporaryDirectory(dir=module.tmpdir) as scratch:
+        settings, request = Path(scratch, "settings"), str(Path(scratch, "request"))
+        settings.write_text(SIGNING.format(scratch=scratch), encoding="ascii")
+        Path(scratch, "index").touch()
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        asks = ["openssl", "req", "-new", *kind, "-subj", f"/CN={name}"]
+        signs = ["openssl", "ca", "-batch", "-notext", "-selfsign"]
+        signs += ["-config", str(settings), "-keyfile", str(key), "-in", request]
+        times = ["-startdate", f"{began:%Y%m%d%H%M%SZ}", "-enddate", f"{ends:%Y%m%d%H%M%SZ}"]
+        module.run_command([*asks, "-keyout", str(key), "-out", request], check_rc=True)
+        module.run_command([*signs, *times, "-out", str(certificate)], check_rc=True)
 
 
 def main():
@@ -48,17 +86,14 @@ def main():
         module.exit_json(changed=True, certificate="")
     directory.mkdir(mode=0o755, exist_ok=True)
     os.umask(0o077)
-    made = {path: path.with_suffix(path.suffix + ".new") for path in (key, certificate)}
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650"]
-    files = ["-keyout", str(made[key]), "-out", str(made[certificate])]
-    command = ["openssl", "req", "-x509", *kind, "-subj", f"/CN={name}", *files]
-    module.run_command(command, check_rc=True)
+    new = {path: path.with_suffix(path.suffix + ".new") for path in (key, certificate)}
+    made(module, name, new[key], new[certificate])
     for path, mode in ((key, 0o640), (certificate, 0o644)):
-        shutil.chown(made[path], "root", module.params["group"])
-        made[path].chmod(mode)
-        with made[path].open("rb") as file:
+        shutil.chown(new[path], "root", module.params["group"])
+        new[path].chmod(mode)
+        with new[path].open("rb") as file:
             os.fsync(file.fileno())
-        made[path].replace(path)
+        new[path].replace(path)
     module.exit_json(changed=True, certificate=certificate.read_text("ascii"))
 
 
