@@ -128,11 +128,18 @@ def _unlike(first: Experiment, second: Experiment) -> list[str]:
 def _controls(
     first: Experiment, second: Experiment, pairs: list[tuple[str, Load]], why: str
 ) -> tuple[list[float], list[float]]:
-    """Return the controls of what both have; raise BadInput where one of them has none."""
+    """Return the median control of each round of what both have; raise BadInput where one of them has none.
+
+    Those of one round are alike, as the host was then: taken for independent, they would be known far too well.
+    """
     found = []
     for experiment in (first, second):
-        runs = [run for cell, load in pairs for run in experiment.of(cell, load).values()]
-        found.append([control for run in runs if (control := run.doc["cell"].get("control"))])
+        rounds: dict[int, list[float]] = {}
+        for cell, load in pairs:
+            for number, run in experiment.of(cell, load).items():
+                if control := run.doc["cell"].get("control"):
+                    rounds.setdefault(number, []).append(control)
+        found.append(list(map(median, rounds.values())))
         if not found[-1]:
             raise BadInput(
                 f"{first.name} and {second.name} are from hosts that are not known to be the same "
@@ -161,7 +168,7 @@ def _ratio(
 
 def _spread(experiment: Experiment, controls: list[float]) -> str:
     return (
-        f"{experiment.name} {median(controls):,.0f}/s, of {len(controls)} from {min(controls):,.0f} "
+        f"{experiment.name} {median(controls):,.0f}/s, of {len(controls)} rounds' from {min(controls):,.0f} "
         f"to {max(controls):,.0f}"
     )
 
@@ -188,9 +195,7 @@ def _legend(verdicts: Mapping[str, tuple[Verdict, Verdict]], shown: bool) -> str
     ends = [f"{100 * band:.1f}" for band in (min(bands), max(bands))]
     least = " to ".join(dict.fromkeys(ends))
     mark = "*: shown to differ" if shown else "nothing was shown to differ"
-    return (
-        f"{mark} (1 outside the interval, and more than the noise floor, {least} %, away from it)"
-    )
+    return f"{mark} (1 outside the interval, and more than the noise floor, {least} % of the greater, away from it)"
 
 
 def _unranked(

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from bench.errors import BadInput
+from bench.shape import LONGEST
 
 DEEPEST = 20  # lists and mappings within each other
-_DIGITS = 18  # more are no count of anything, and JSON's readers refuse them
 _YAML = "tag:yaml.org,2002:"
 _SCALARS = {_YAML + kind for kind in ("str", "int", "float", "bool", "null")}
 _PAIRS = dict[str, tuple[yaml.Node, yaml.Node]]
@@ -84,11 +84,11 @@ class Nodes:
             raise self.wrong(node, f"{shown} is {what}", valid, 'KEY: "TEXT"')
         try:
             value = yaml.constructor.SafeConstructor().construct_object(node)
-        except (ValueError, KeyError, OverflowError, yaml.YAMLError):
+        except (ValueError, LookupError, OverflowError, yaml.YAMLError):
             value = math.nan
         if (isinstance(value, float) and not math.isfinite(value)) or (
-            type(value) is int and abs(value) >= 10**_DIGITS
+            type(value) is int and abs(value) >= 10**LONGEST
         ):
-            valid = f"a number of at most {_DIGITS} digits, or a text in quotes"
+            valid = f"a number of at most {LONGEST} digits, or a text in quotes"
             raise self.wrong(node, f"{shown} is no number to reckon with", valid, "KEY: VALUE")
         return value

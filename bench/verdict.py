@@ -161,7 +161,7 @@ def judge(experiment: Experiment, load: Load | None = None) -> Verdict:
 def tight_enough(experiment: Experiment) -> bool:
     """Return whether the rounds that were measured suffice, so that no more are needed.
 
-    That is after the plan's `least_rounds`, when for each ranked cell the interval of its ratio to the first under
+    That is after the plan's `least_rounds`, when for each ranked cell the interval of its ratio to the best under
     the load that decides, in throughput and in CPU, reaches no further from its middle than `tight`, a share.
     """
     plan = experiment.plan

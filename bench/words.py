@@ -57,9 +57,11 @@ def headline(verdict: Verdict) -> str:
 
 
 def aside(verdict: Verdict) -> str:
-    """Return what a load comes to that does not decide, and its own noise floor."""
+    """Return what a load comes to that does not decide, and its own noise floor; empty where it orders nothing."""
+    if verdict.load is None or verdict.load.kind == "open":  # who keeps up has its rate
+        return ""
     told = headline(verdict)
-    if told.startswith(("Run ", "No")):
+    if told.startswith(("Run ", "No mode ", "Nothing ")):
         told = told[0].lower() + told[1:]
     return " ".join(
         [f"By this load alone: {told}", *([_floor(verdict)] if verdict.recommended else [])]
@@ -192,12 +194,13 @@ def _floor(verdict: Verdict) -> str:
     )
     return (
         f"Noise floor: {twins}, measured twice, looks up to {told} different from itself; "
-        f"smaller differences, or any below {100 * LEAST_DIFFERENCE:.0f} %, are not called differences."
+        f"smaller differences, or any below {100 * LEAST_DIFFERENCE:.0f} %, each of the greater figure, are not called "
+        "differences."
     )
 
 
 def _speed(experiment: Experiment) -> str:
-    """Return how far the processors' speed went up and down, and what of it was taken off the figures of CPU."""
+    """Return how far the processors' speed went up and down, and what of it the figures of CPU are corrected by."""
     pace = experiment.pace
     told = [
         f"the same piece of work took {host} {least:.2f} to {most:.2f} times the CPU it usually did"

@@ -68,6 +68,12 @@ WRONG = {
     "a load that decides nothing": ("title: Which one?", "decides: c30", 1, "c20"),
     "a duplicate of nothing": ("title: Which one?", "duplicate: smal", 1, "small"),
     "rounds in words": ("title: Which one?", "title: Which?\nrounds: ten", 2, "how often"),
+    "a number without digits": (
+        "title: Which one?",
+        'title: Which?\nrounds: !!int ""',
+        2,
+        "at most 18 digits",
+    ),
     "a server among the switches": ("app_workers: 1", "server: x", 4, "server: MODE"),
     "a load nobody defined": (
         "server: uwsgi_gevent}",

@@ -1,7 +1,7 @@
 """What the verdict says besides who won."""
 
 import pytest
-from bench_sessions import SEARCH, SMALL, Mode, about, edit, experiment, write
+from bench_sessions import OPEN, SEARCH, SMALL, Mode, about, edit, experiment, write
 
 from bench.experiment import read_experiment
 from bench.report import render
@@ -92,3 +92,11 @@ def test_a_load_that_does_not_decide_says_what_it_comes_to_and_how_noisy_it_was(
     assert f"{100 * judge(made, made.loads[1]).floors['rate']:.1f} % in throughput" in said[0]
     assert text.index(said[0]) > text.index("## other")
     assert html.count("By this load alone: run a, or b") == 1
+
+
+def test_an_open_load_comes_to_nothing_by_its_rate(tmp_path):
+    """Whoever keeps up has the rate it was asked at."""
+    modes = [Mode("a", 1.0), Mode("b", 0.5)]
+    experiment_ = read_experiment(write(tmp_path / "s", about(modes, [SMALL, OPEN], 6), modes))
+    assert experiment_.loads[1].kind == "open"
+    assert "By this load alone" not in "".join(render(experiment_))
