@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
+
+from ansible.module_utils import greenrack_files
 
 
 class Failed(Exception):
@@ -19,13 +20,14 @@ def reports_of(found, p):
 
 
 def report(path):
-    """Return a process's report; Failed if the application put something else there, like a pipe nobody writes to."""
+    """Return a process's report; Failed if the application put something else there."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError) as error:
-        raise Failed(f"{path} is not the report of a process: {error}") from None
+        found = json.loads(greenrack_files.plain(path, most=2**16) or b"")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Failed(f"{path} is not the report of a process.")
+    return found
 
 
 def check_program(found, p):

@@ -23,6 +23,17 @@ OPTIONS = {
 }
 
 
+def plain(path, most=2**24):
+    """Return the bytes of a file; None if there is none, but a link, a pipe, or more; others may put that there."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        seen = os.fstat(handle)
+        return file.read(most) if stat.S_ISREG(seen.st_mode) and seen.st_size <= most else None
+
+
 def directory(path):
     """Open a directory, made where there is none; by no link but root's: somebody else's would lead root elsewhere."""
     handle = os.open("/", os.O_PATH)
@@ -57,11 +68,11 @@ class File:
 
     def before(self):
         """Return the present text; empty if there is none."""
-        return self.path.read_text("utf-8", "replace") if self.path.exists() else ""
+        return (plain(self.path) or b"").decode("utf-8", "replace")
 
     def current(self):
         """Say whether nothing has to be done."""
-        if not self.path.exists() or self.path.read_bytes() != self.text.encode():
+        if plain(self.path) != self.text.encode():
             return False
         now = self.path.stat()
         try:

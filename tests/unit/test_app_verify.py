@@ -124,16 +124,18 @@ def test_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert steady == "none of its processes has ended by itself"
 
 
-@pytest.mark.parametrize("what", ["a pipe", "a link", "no report"])
+@pytest.mark.parametrize("what", ["a pipe", "a link", "{", "[]", "[" * 9999, "1" * 2**17])
 def test_what_is_no_report_is_told_and_holds_nobody_up(tmp_path: Path, what: str) -> None:
     """The directory is the application's own, and who reads it is root."""
     path = tmp_path / "10.report"
     if what == "a pipe":
         os.mkfifo(path)
+        os.open(path, os.O_RDWR)  # somebody may write to it, and does not
     elif what == "a link":
-        path.symlink_to("/etc/hostname")
+        (tmp_path / "other").write_text("{}")
+        path.symlink_to(tmp_path / "other")
     else:
-        path.write_text("{")
+        path.write_text(what)
     with pytest.raises(verify.Failed, match=r"10\.report is not the report of a process"):
         verify.reports_of(FOUND, declared(reports=str(tmp_path)))
 

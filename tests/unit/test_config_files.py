@@ -137,3 +137,17 @@ def test_a_link_on_the_way_is_followed_if_it_is_roots(tmp_path: Path, whose: str
     else:
         assert "conf.d in it is no directory, but a file or a link" in result["msg"]
         assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["a link", "a pipe"])
+def test_what_is_no_file_is_not_read_and_becomes_one(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "pg_hba.conf"
+    if what == "a pipe":
+        os.mkfifo(path)
+    else:
+        (tmp_path / "shadow").write_text("geheim")
+        path.symlink_to(tmp_path / "shadow")
+    wanted = {"path": str(path), "content": "a"}
+    assert "geheim" not in str(run(wanted, check=True))
+    assert run(wanted)["paths"] == [str(path)]
+    assert (path.is_symlink(), path.read_text()) == (False, "a\n")
