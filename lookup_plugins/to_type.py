@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -11,14 +12,15 @@ from typing import Any
 
 from ansible import constants, context
 from ansible.plugins.lookup import LookupBase
+from ansible.utils.vars import load_extra_vars
 
 DOCUMENTATION = """
 name: to_type
 short_description: What to type for a playbook, so that it meets the hosts of this run
 description:
-  - Returns ansible-playbook as it was started, the inventory where it is not the one that is taken without -i,
-    what follows, and what was typed with -e of a lab, which has another name or other addresses by it.
-  - Passwords, vaults and other variables are left out; they may be secrets.
+  - Returns ansible-playbook as it was started, the inventory where it is not the one that is taken without -i, how
+    hosts and vaults are opened, what follows, and what was given with -e of which hosts or application is meant.
+  - Other variables are left out; they may be secrets.
 options:
   _terms:
     description: What follows the program, such as C(site.yml -e server=uwsgi_gevent), or C(--graph).
@@ -27,6 +29,22 @@ options:
     description: The program, where it is another one of Ansible's.
     default: ansible-playbook
 """
+
+# Options that were typed, and how they are.
+VAULTS = {
+    "vault_password_files": "--vault-password-file",
+    "vault_ids": "--vault-id",
+    "ask_vault_pass": "--ask-vault-pass",
+}
+HOSTS = {
+    "remote_user": "-u",
+    "private_key_file": "--private-key",
+    "ask_pass": "-k",
+    "connection_password_file": "--connection-password-file",
+    "become_ask_pass": "-K",
+    "become_password_file": "--become-password-file",
+}
+MEANT = re.compile("lab_|app_name$").match
 
 
 def here(path: str) -> str:
@@ -41,14 +59,17 @@ def started(program: str) -> str:
     return program if Path(path).is_absolute() and shutil.which(program) == path else path
 
 
-def options() -> tuple[list[str], list[str]]:
-    """Return the inventories, and of what was typed with -e what says which lab is meant."""
+def options(program: str) -> list[str]:
+    """Return the options of this run by which the program meets its hosts, and reads what is encrypted."""
     sources = list(context.CLIARGS.get("inventory") or [])
     if sources == list(constants.DEFAULT_HOST_LIST):
         sources = []
-    typed = [str(given) for given in context.CLIARGS.get("extra_vars") or []]
-    words = [word for given in typed if given[:1] not in "@{[" for word in given.split()]
-    return sources, [word for word in words if word.startswith("lab_")]
+    words = [word for source in sources for word in ("-i", here(source))]
+    for name, option in {**VAULTS, **(HOSTS if program == "ansible-playbook" else {})}.items():
+        value = context.CLIARGS.get(name)
+        for one in value if isinstance(value, list | tuple) else [value]:
+            words += [option] if one is True else [option, here(str(one))] if one else []
+    return words
 
 
 class LookupModule(LookupBase):
@@ -62,12 +83,13 @@ class LookupModule(LookupBase):
         **kwargs: Any,
     ) -> list[str]:
         """Return what to type, one for each term."""
-        sources, lab = options()
-        before = [word for source in sources for word in ("-i", here(source))]
-        start = shlex.join([started(program), *before])
-        told = []
-        for term in terms:
-            # What it says itself of the lab is what is meant.
-            after = [word for word in lab if word.partition("=")[0] + "=" not in term]
-            told.append(" ".join([start, term, *(f"-e {shlex.quote(word)}" for word in after)]))
-        return told
+        start = shlex.join([started(program), *options(program)])
+        given = load_extra_vars(self._loader).items()
+        meant = [
+            (name, f"-e {shlex.quote(f'{name}={value}')}") for name, value in given if MEANT(name)
+        ]
+        # What a term says itself of them is what is meant.
+        return [
+            " ".join([start, term, *(word for name, word in meant if f"{name}=" not in term)])
+            for term in terms
+        ]

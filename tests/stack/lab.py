@@ -157,7 +157,8 @@ class Lab:
             shown = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
             )
-            said.append(f"{name}: {shown.stdout.strip() or shown.stderr.strip() or 'none'}")
+            silent = "it did not answer in time" if shown.returncode == 124 else "none"
+            said.append(f"{name}: {shown.stdout.strip() or shown.stderr.strip() or silent}")
         return "\n".join(said) or "it has no hosts"
 
     def cut_off(self, name):

@@ -59,7 +59,7 @@ def test_change_loses_nothing(single, clients, change):
     run = single.play(*change)
     assert run.code == 0, run.output
     assert single.instance() != before
-    assert f"{single.instance()} becomes live, with release " in run.output, run.output
+    assert f"{single.instance()} is to become live, with release " in run.output, run.output
 
 
 def test_nothing_new_changes_nothing(single):

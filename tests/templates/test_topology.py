@@ -50,6 +50,13 @@ def test_nginxs_port_is_the_stacks_only_where_nginx_is(
     assert here("preflight", "__preflight_taken", proxy=proxy, ansible_facts=facts) == refused
 
 
+@pytest.mark.parametrize("facts", [{}, {"greenrack": {}}])
+def test_a_run_without_the_databases_host_takes_the_newest(facts: dict[str, Any]) -> None:
+    hosts = {"db1": {"ansible_facts": facts}}
+    known = {**of_topology(), "backup_hosts": ["db1", "host1"], "hostvars": hosts}
+    assert evaluate("backup", "backup_postgresql_version", **known) == 17
+
+
 @pytest.mark.parametrize("release", ["12", "13", ""])
 def test_what_is_kept_is_of_the_version_that_the_databases_host_has(release: str) -> None:
     """Role postgresql says it of its own host, and role backup is told it by the topology, for both of its hosts."""

@@ -146,4 +146,4 @@ def test_what_another_playbook_takes_is_refused(
     assert (wrong in said) is bool(cure), said
     assert cure in said
     # Where it is right, hosts are asked, which are none.
-    assert ("hosts cannot be reached" in said) is not cure, said
+    assert ("hosts cannot be reached" in said) is (not cure), said

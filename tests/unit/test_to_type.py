@@ -26,10 +26,11 @@ def told(tmp_path: Path, *words: str, asked: str = "'site.yml'", **environment: 
         }
     ]
     (tmp_path / "play.json").write_text(json.dumps(play))
+    own = {name: value for name, value in os.environ.items() if name != "ANSIBLE_INVENTORY"}
     done = subprocess.run(
         [BESIDE / "ansible-playbook", *words, tmp_path / "play.json"],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", **environment},
+        env={**own, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", **environment},
         capture_output=True,
         text=True,
     )
@@ -62,12 +63,23 @@ def test_of_other_inventories(tmp_path: Path) -> None:
     [
         ["-e", "lab_name=other", "-e", "lab_prefix=10.77.7"],
         ["--extra-vars=server=gunicorn_sync lab_name=other lab_prefix=10.77.7"],
+        ["-e", '{"lab_name": "other", "server": "waitress", "lab_prefix": "10.77.7"}'],
     ],
 )
 def test_of_another_lab_and_no_secret(typed: list[str], tmp_path: Path) -> None:
     said = told(tmp_path, *typed, "-e", "database_password=geheim", "-e", '{"app_secrets": {}}')
     expected = "site.yml -e lab_name=other -e lab_prefix=10.77.7"
     assert said == f"{STARTED}/ansible-playbook {expected}"
+
+
+def test_how_hosts_and_vaults_are_opened(tmp_path: Path) -> None:
+    (tmp_path / "pass").write_text("geheim")
+    opened = ["-u", "ada", "--private-key", "key"]
+    typed = ["--vault-password-file", str(tmp_path / "pass"), *opened]
+    said = told(tmp_path, *typed, "-e", "app_name=shop")
+    assert said.split()[1:] == [*typed, "site.yml", "-e", "app_name=shop"]
+    asked = "'--graph', program='ansible-inventory'"
+    assert told(tmp_path, *typed, asked=asked).split()[1:] == [*typed[:2], "--graph"]
 
 
 def test_what_is_to_be_typed_otherwise_is(tmp_path: Path) -> None:
