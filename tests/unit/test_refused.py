@@ -140,7 +140,9 @@ def test_a_limit_that_leaves_out_what_it_is_for_is_refused(
 def test_what_another_playbook_takes_is_refused(
     playbook: str, given: dict[str, str], cure: str, tmp_path: Path
 ) -> None:
-    _, said = typed(written(tmp_path, "app", "proxy"), playbook, "-e", json.dumps(given))
+    right = {"app_source": str(ROOT / "app/demo"), "app_schema": ""}
+    more = ["-e", json.dumps(given | right), "-e", "ansible_ssh_timeout=1"]
+    _, said = typed(written(tmp_path, "app", "proxy"), playbook, *more)
     (name,) = given
     wrong = f"{name} is for playbooks/{'rollback' if name == 'release' else 'run'}.yml"
     assert (wrong in said) is bool(cure), said
