@@ -147,7 +147,7 @@ def test_database_outage_is_answered_and_heals(deployed):
 def _security(lab, name, unit):
     """Wait until the benchmark runs a unit of its own; return how exposed systemd says it is, of 10."""
     told = f"systemd-analyze security --no-pager {unit} 2>/dev/null | grep Overall"
-    ours = f"systemctl show --property=ExecStart {unit} | grep --quiet /greenrack/"
+    ours = f"systemctl show --property=ExecStart {unit} | grep --quiet /greenrack-benchmark/"
     asked = f"timeout 300 sh -c 'until {ours} && {told}; do sleep 0.1; done'"
     return float(lab.run(name, asked).split(":")[1].split()[0])
 
