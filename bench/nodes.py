@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from bench.errors import BadInput
-from bench.shape import LONGEST
+from bench.shape import DIGITS
 
 DEEPEST = 20  # lists and mappings within each other
 _YAML = "tag:yaml.org,2002:"
@@ -87,8 +87,8 @@ class Nodes:
         except (ValueError, LookupError, OverflowError, yaml.YAMLError):
             value = math.nan
         if (isinstance(value, float) and not math.isfinite(value)) or (
-            type(value) is int and abs(value) >= 10**LONGEST
+            type(value) is int and abs(value) >= 10**DIGITS
         ):
-            valid = f"a number of at most {LONGEST} digits, or a text in quotes"
+            valid = f"a number of at most {DIGITS} digits, or a text in quotes"
             raise self.wrong(node, f"{shown} is no number to reckon with", valid, "KEY: VALUE")
         return value

@@ -79,7 +79,7 @@ _RESULT = {
     "raw": {"log": str, "sha256": str},
 }
 _REFUSED = {"cell": str, "round": int, "why": str}
-LONGEST = 18  # digits of a whole number: more are no count of anything, and no float
+DIGITS = 18  # digits of a whole number: more are no count of anything, and no float
 
 
 def read_json(text: str) -> Any:
@@ -166,4 +166,4 @@ def _float(text: str) -> float:
 
 
 def _int(text: str) -> int:
-    return int(text) if len(text.removeprefix("-")) <= LONGEST else int(_refuse(text))
+    return int(text) if len(text.removeprefix("-")) <= DIGITS else int(_refuse(text))

@@ -64,7 +64,7 @@ def _about(text: str) -> dict[str, Any]:
         raise BadInput(
             f"standard input does not say what the session is about: {why}",
             '{"command": "...", "before": {...}, "fingerprint": {...}}',
-            "ansible-playbook playbooks/benchmark.yml, which says it",
+            ".venv/bin/ansible-playbook playbooks/benchmark.yml, which says it",
         ) from why
     return told
 

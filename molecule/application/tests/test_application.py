@@ -51,8 +51,10 @@ def test_cannot_change_its_own_code(host: Host) -> None:
     assert host.file(f"{release}/wsgi.py").is_file
     for path in (f"{release}/wsgi.py", f"{release}/new.py", "/srv/demo/new"):
         assert host.run(f"runuser -u demo -- sh -c 'echo >> {path}'").failed, path
-    host.check_output(f"runuser -u demo -- touch {release}/uploads/photo")
+    host.check_output(f"runuser -u demo -- touch {release}/uploads/photo {release}/var/cache/page")
     assert host.file("/srv/demo/shared/uploads/photo").user == "demo"
+    shared = [host.file(f"/srv/demo/shared/{path}") for path in ("uploads", "var", "var/cache")]
+    assert [(path.user, path.mode) for path in shared] == [("demo", 0o700)] * 3
     # Where it could name something, a link would lead root elsewhere as the next release comes.
     assert host.run("runuser -u demo -- ln -s /etc /srv/demo/shared/more").failed
     assert (host.file("/srv/demo/shared").user, host.file("/srv/demo/shared").mode) == (
