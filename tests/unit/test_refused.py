@@ -149,3 +149,27 @@ def test_what_another_playbook_takes_is_refused(
     assert cure in said
     # Where it is right, hosts are asked, which are none.
     assert ("hosts cannot be reached" in said) is (not cure), said
+
+
+def test_what_one_group_alone_is_told_is_refused(tmp_path: Path) -> None:
+    """The groups are called as parts of the application are, and yet others go by what is said of them."""
+    inventory = written(tmp_path, "app", "proxy", "database", "api")
+    told = {
+        "app": {"app_timeout": 120, "app_static": {"/static/": "static"}, "app_workers": 4},
+        "api": {"slow_api_port": 9000},
+        "database": {"postgresql_port": 5433},
+        "proxy": {"tls": "selfsigned", "nginx_slow_client": 5},
+    }
+    for group, given in told.items():
+        (inventory / f"group_vars/{group}.yml").write_text(yaml.safe_dump(given))
+    right = {"app_source": str(ROOT / "app/demo"), "app_schema": ""}
+    code, said = typed(inventory, "site.yml", "-e", json.dumps(right))
+    assert code != 0, said
+    assert "app_timeout is one thing on proxy1, api1, database1, and another on app1" in said
+    assert "app_static is one thing on proxy1, api1, database1, and another on app1" in said
+    assert "slow_api_port is one thing on proxy1, app1, database1, and another on api1" in said
+    assert "postgresql_port is one thing on proxy1, app1, api1, and another on database1" in said
+    assert "; tls is one thing on proxy1, and another on app1, api1, database1. The stack" in said
+    assert "group_vars/all and in no other file" in said
+    assert "app_workers" not in said
+    assert "nginx_slow_client" not in said
