@@ -270,3 +270,13 @@ def test_uwsgi_is_spoken_to_by_its_own_protocol(single):
         assert run.code == 0, run.output
         assert passes in single.run("box1", "cat /etc/nginx/demo.ways")
         assert [single.get(path)[0] for path in paths] == [200] * len(paths)
+
+
+@pytest.mark.parametrize("limits", [{"nginx_rate_limit": 5, "nginx_connection_limit": 2}, {}])
+def test_change_is_asked_for_no_faster_than_nginx_answers_one_client(single, limits):
+    server = "waitress" if limits else "uwsgi_gevent"
+    run = single.play("site.yml", "-e", json.dumps({"server": server, **limits}))
+    assert run.code == 0, run.output
+    asked = re.search(r"was asked (\d+) times from the controller: 0 failed", run.output)
+    assert asked, run.output
+    assert int(asked[1]) > 0

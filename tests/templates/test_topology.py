@@ -37,6 +37,24 @@ def test_the_site_is_asked_by_a_name_and_not_by_a_pattern(domains: list[str], na
 
 
 @pytest.mark.parametrize(
+    ("limits", "rate"),
+    [
+        ({}, 20),
+        ({"nginx_rate_limit": 0, "nginx_connection_limit": "0"}, 20),
+        ({"nginx_rate_limit": 100, "nginx_connection_limit": 100}, 20),
+        ({"nginx_rate_limit": "5"}, 2.5),
+        ({"nginx_rate_limit": 1}, 0.5),
+        ({"nginx_connection_limit": 1}, 0.25),
+        ({"nginx_rate_limit": 50, "nginx_connection_limit": 20}, 5),
+    ],
+)
+def test_the_probe_asks_no_more_than_nginx_answers_a_client(
+    limits: dict[str, Any], rate: float
+) -> None:
+    assert here("probe", "probe_rate", **limits) == rate
+
+
+@pytest.mark.parametrize(
     ("proxy", "open_to_all", "refused"),
     [(True, [80], ["port 80 is taken by apache2.service"]), (False, [8000], [])],
 )

@@ -52,6 +52,13 @@ def test_other_names_are_left_alone(name):
     assert _filter("typos")([name], KNOWN) == {}
 
 
+def test_addresses_outside_of_networks():
+    asked = ["10.0.0.51", "10.0.1.51", "2001:db8::7", "load.test"]
+    networks = ["10.0.0.0/24", "10.0.1.5", "2001:db8::/32", "any"]
+    assert _filter("outside")(asked, networks) == ["10.0.1.51", "load.test"]
+    assert _filter("outside")(asked, ["10.0.1.51/24", "10.0.0.51"]) == asked[2:]
+
+
 @pytest.mark.parametrize("document", ["README.md", *sorted(DOCUMENTS)])
 def test_what_a_document_says_to_type_is_known(document):
     """Else a typo of it would go unnoticed."""

@@ -173,3 +173,31 @@ def test_what_one_group_alone_is_told_is_refused(tmp_path: Path) -> None:
     assert "group_vars/all and in no other file" in said
     assert "app_workers" not in said
     assert "nginx_slow_client" not in said
+
+
+@pytest.mark.parametrize(
+    ("playbook", "given", "refused"),
+    [
+        ("playbooks/measure.yml", {"nginx_rate_limit": 5, "nginx_connection_limit": 0}, True),
+        ("playbooks/measure.yml", {"nginx_connection_limit": 3}, True),
+        ("playbooks/measure.yml", {"nginx_rate_limit": 5, "proxy": False}, False),
+        (
+            "playbooks/measure.yml",
+            {"nginx_rate_limit": 5, "nginx_rate_exempt": ["x", "192.0.2.0/24"]},
+            False,
+        ),
+        ("site.yml", {"nginx_rate_limit": 5}, False),
+    ],
+)
+def test_a_load_that_nginx_would_limit_is_refused(
+    playbook: str, given: dict[str, object], refused: bool, tmp_path: Path
+) -> None:
+    right = {"app_source": str(ROOT / "app/demo"), "app_schema": "", "ansible_ssh_timeout": 1}
+    inventory = written(tmp_path, "app", "proxy", "load")
+    code, said = typed(inventory, playbook, "-e", json.dumps(given | right))
+    assert code != 0, said
+    (limit,) = [f"{name} {value}" for name, value in given.items() if "limit" in name and value]
+    assert (f"{limit} would limit the load itself, which comes from 192.0.2.1" in said) is refused
+    assert ('put nginx_rate_exempt: ["192.0.2.1"] into group_vars/all' in said) is refused
+    # Where it is right, hosts are asked, which are none.
+    assert ("hosts cannot be reached" in said) is not refused
