@@ -197,9 +197,11 @@ def test_nginx_sends_a_host_no_more_than_what_must_not_be_filled_takes(
     [
         ("uwsgi_gevent", [["40", "1900"]], {}, []),
         ("uwsgi_gevent", [], {"app_timeout": 60}, []),  # nginx is told in the same run
-        ("uwsgi_gevent", [["40", "950"], ["70", "1900"]], {"app_timeout": 39}, []),
+        ("uwsgi_gevent", [["40", "950"], ["70", "950"]], {"app_timeout": 39}, []),
         ("uwsgi_gevent", [["40", "1900"]], {"app_timeout": 40}, ["waits 40 s"]),
-        ("uwsgi_gevent", [["40", "4750"]] * 2, {}, ["sends 4750 requests at once"]),
+        ("uwsgi_gevent", [["40", "4750"]], {}, ["sends 4750 requests at once"]),
+        ("uwsgi_gevent", [["40", "1900"]] * 2, {}, ["sends 3800 requests at once"]),  # together
+        ("uwsgi_gevent", [["40", "1900"], ["40", "0"]], {}, ["sends 0 requests at once"]),
         ("uwsgi_gevent", [["40", "0"]], {}, ["sends 0 requests at once"]),  # as many as come
         ("gunicorn_gevent", [["40", "4750"]], {}, []),
         ("uwsgi_gevent", [["9", "1900"]], {"app_concurrency": 50}, ["waits 9 s", "than 95"]),
@@ -231,11 +233,22 @@ def test_nginx_says_what_it_was_told() -> None:
     assert evaluate("app_server", "app_server_told", **release, proxy="false") == []
 
 
-def test_nginx_sends_every_host_what_the_smallest_takes() -> None:
-    hostvars = {"app1": {"app_server_most": "7600"}, "app2": {"app_server_most": "1900"}}
-    given = {**of_topology(), "groups": {"app": ["app1", "app2"]}, "hostvars": hostvars}
-    assert int(evaluate("nginx", "nginx_max_conns", **given)) == 1900
-    assert (
-        int(evaluate("nginx", "nginx_max_conns", **{**given, "hostvars": {"app1": {}, "app2": {}}}))
-        == 0
-    )
+@pytest.mark.parametrize(
+    ("most", "proxies", "sent"),
+    [
+        (["7600", "1900"], 1, 1900),
+        (["7600", "1900"], 2, 950),  # as much from both together
+        (["1"], 2, 1),  # 0 would be as many as come
+        ([None, None], 2, 0),
+    ],
+)
+def test_nginx_sends_every_host_what_the_smallest_takes(
+    most: list[str | None], proxies: int, sent: int
+) -> None:
+    hostvars = {
+        f"app{number}": {"app_server_most": most} if most else {}
+        for number, most in enumerate(most)
+    }
+    groups = {"app": list(hostvars), "proxy": [f"proxy{number}" for number in range(proxies)]}
+    given = {**of_topology(), "groups": groups, "hostvars": hostvars}
+    assert int(evaluate("nginx", "nginx_max_conns", **given)) == sent
