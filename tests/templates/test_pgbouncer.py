@@ -121,6 +121,44 @@ def test_connections_that_fit(workers: list[int], pool: int, database: dict[str,
 
 
 @pytest.mark.parametrize(
+    ("given", "cramped", "least"),
+    [
+        ({}, [], None),  # 2 x 15200 connections, and two workers have 32768
+        ({"nginx_worker_connections": 15200}, [], None),
+        ({"nginx_worker_connections": "15199"}, ["proxy1"], 15200),
+        ({"nginx_worker_connections": 1000, "nginx_enabled": False}, [], None),
+        ({"nginx_worker_connections": 1000, "preflight_brings": ["app_server"]}, [], None),
+        ({"ansible_facts": {"greenrack": {"cpus": 1}}}, ["proxy1"], 30400),
+        ({"ansible_facts": {}}, [], None),
+    ],
+)
+def test_nginx_can_hold_what_it_may_send(
+    given: dict[str, Any], cramped: list[str], least: int | None
+) -> None:
+    app = {"app_server_processes": "8"}
+    proxy = {"inventory_hostname": "proxy1", "ansible_facts": {"greenrack": {"cpus": 2}}, **given}
+    parts = [
+        {"group": "app", "hosts": ["app1", "app2"], "roles": ["app_server"]},
+        {"group": "proxy", "hosts": ["proxy1"], "roles": ["nginx"]},
+    ]
+    hostvars = {"proxy1": proxy, "app1": app, "app2": app}
+    said = evaluate(
+        "preflight",
+        "__preflight_budget_wrong",
+        preflight_parts=parts,
+        preflight_database_pool="0",
+        nginx_max_conns="7600",
+        hostvars=hostvars,
+        **{name: given[name] for name in ("nginx_enabled", "preflight_brings") if name in given},
+    )
+    assert len(said) == len(cramped)
+    for one, name in zip(said, cramped, strict=True):
+        assert "15200 requests in flight" in one
+        assert f"lets {name} have fewer" in " ".join(one.split())
+        assert one.rstrip().endswith(f"-e nginx_worker_connections={least}")
+
+
+@pytest.mark.parametrize(
     ("workers", "pool", "database", "parts"),
     [
         ([2], 46, {}, ["open 92", "grants 90", "at most 45", "-e app_database_pool=45,"]),
