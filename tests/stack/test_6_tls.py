@@ -200,6 +200,20 @@ def put(lab, name, path, text):
     lab.run(name, f"mkdir -p $(dirname {path}) && cat > {path} <<'END'\n{text}\nEND")
 
 
+def test_site_stays_until_there_is_a_certificate(without_tls, authority):
+    """Of a site without TLS: who comes is served, and not sent to a certificate that nobody believes."""
+    lab = without_tls
+    switch(lab, DOMAINS, tags="nginx")
+    nobody = ["tls=acme", DOMAINS, "nginx_acme_server=https://127.0.0.1:14000/dir"]
+    run = lab.play("site.yml", *(word for option in nobody for word in ("-e", option)))
+    assert run.code != 0, run.output
+    assert "certbot" in run.output, run.output
+    assert "127.0.0.1" in run.output, run.output
+    assert lab.get("/healthz")[0] == 200
+    # By TLS too, by what it had last.
+    assert answer(lab, cafile=authority / "ca.pem")[0] == 200
+
+
 def test_certificate_is_got_and_renewed(without_tls, authority):
     """By Debian's certbot, from an authority that really asks the site, Let's Encrypt's own for tests."""
     lab = without_tls

@@ -118,6 +118,20 @@ def test_nginx_waits_until_a_request_was_told_that_the_database_is_away(
 
 @pytest.mark.parametrize(
     ("given", "passes"),
+    [
+        ({"nginx_port": 8080}, True),
+        ({"nginx_tls": "acme"}, True),
+        ({"nginx_tls": "acme", "nginx_port": "80"}, True),
+        ({"nginx_tls": "acme", "nginx_port": 8080}, False),
+        ({"nginx_tls": "selfsigned", "nginx_port": 8080}, True),
+    ],
+)
+def test_an_authority_asks_at_port_80(given: dict[str, Any], passes: bool) -> None:
+    assert right("tls is acme, and nginx_port", None, **given) is passes
+
+
+@pytest.mark.parametrize(
+    ("given", "passes"),
     [({}, True), ({"nginx_timeout": 30}, False), ({"nginx_timeout": 31}, True)],
 )
 def test_nginx_waits_longer_than_the_application(given: dict[str, Any], passes: bool) -> None:

@@ -190,6 +190,34 @@ def test_it_listens_to_ipv6_too_unless_told_not_to(tls: str, ports: set[str]) ->
         )
 
 
+# What is in the host's directories of certificates, and what the site then shows by TLS, and whether it serves without.
+CERTIFICATES = [
+    ("off", [], [], None, True),
+    ("selfsigned", [], [], "/etc/nginx/tls/demo.selfsigned.crt", False),
+    ("files", [], ["demo.key"], "/etc/nginx/tls/demo.crt", False),
+    ("acme", [], [], "/etc/nginx/tls/demo.selfsigned.crt", True),
+    ("acme", ["other"], ["demo.key"], "/etc/nginx/tls/demo.crt", True),
+    ("acme", ["demo"], ["demo.key"], "/etc/letsencrypt/live/demo/fullchain.pem", False),
+]
+
+
+@pytest.mark.parametrize(("tls", "issued", "brought", "shown", "plain"), CERTIFICATES)
+def test_nobody_is_sent_to_a_certificate_that_is_not_there(
+    tls: str, issued: list[str], brought: list[str], shown: str | None, plain: bool
+) -> None:
+    entries = {"/etc/letsencrypt/live": issued, "/etc/nginx/tls": brought}
+    text = site(**instances(), nginx_tls=tls, ansible_facts={"greenrack": {"entries": entries}})
+    servers = text.split("server {\n")[1:]
+    (serving,) = [server for server in servers if "demo.green" in server]
+    assert ("listen 80 " in serving) == plain
+    assert ("return 308 https://" in text) != plain
+    assert len(servers) == (1 if plain else 2)
+    assert re.findall(r"ssl_certificate (.*);", text) == ([shown] if shown else [])
+    # Port 80 is where the authority asks, whoever else is served there.
+    asked = [server for server in servers if "/.well-known/acme-challenge/" in server]
+    assert asked == [server for server in servers if tls != "off" and "listen 80 " in server]
+
+
 @pytest.mark.parametrize("requests", [0, 5])
 @pytest.mark.parametrize("connections", [0, 3])
 def test_either_limit_of_a_client_stands_alone(
