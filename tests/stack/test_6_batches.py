@@ -3,8 +3,10 @@
 import json
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 
 from bench.clients import Clients
 from tests.faults.hosts import plug
@@ -167,3 +169,41 @@ def test_host_that_is_lost_in_the_middle_ends_the_roll(two, source):
     assert run.code == 0, run.output
     assert _seen(two) == {"thirdapp1", "thirdapp2"}
     assert [len(units) for units in _active(two)] == [1, 1]
+
+
+def test_host_that_is_lost_is_done_without_once_it_is_out_of_the_inventory(two):
+    hosts, before = Path(two.inventory, "hosts.yml"), _seen(two)
+    whole = hosts.read_text()
+    left = yaml.safe_load(whole)
+    for group in left["lab"]["children"].values():
+        group["hosts"].pop("app2", None)
+    plug(two, "app2", "down")
+    two.cut_off("app2")
+    try:
+        run = two.play("playbooks/rollback.yml")
+        assert run.code != 0, run.output
+        assert "taken out of the inventory, until it is back: docs/changes.md" in _line(run)
+        run = two.play("playbooks/rollback.yml", "--limit", "app1")
+        assert run.code != 0, run.output
+        assert "is taken out of the inventory until it is back: docs/changes.md" in _line(run)
+        hosts.write_text(yaml.safe_dump(left))
+        # All that is left is on one host, and was deployed for others too.
+        apart = {"app_is_local": False, "api_is_local": False, "database_is_local": False}
+        for change in (["site.yml", "--tags", "nginx"], ["playbooks/rollback.yml"]):
+            run = two.play(*change, "-e", json.dumps(apart))
+            assert run.code == 0, run.output
+        assert " 0 failed" in run.output, run.output
+        (back,) = _seen(two)
+        assert back.endswith("app1")
+        assert back not in before
+    finally:
+        hosts.write_text(whole)
+        plug(two, "app2", "up")
+    two.comes_to("app2")
+    run = two.play("site.yml", "-e", "server=uwsgi_gevent")
+    assert run.code == 0, run.output
+    assert _seen(two) == before
+
+
+def _line(run):
+    return " ".join(run.output.split())
