@@ -13,10 +13,10 @@ def addresses():
 
 
 def installed():
-    """Return the names of the Debian packages that are installed whole."""
+    """Return the names of the Debian packages that are installed whole, those on hold among them."""
     query = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\\n"]
     shown = subprocess.run(query, capture_output=True, text=True, check=False).stdout
-    return [line.split()[1] for line in shown.splitlines() if line.startswith("ii ")]
+    return [line.split()[1] for line in shown.splitlines() if line[1:3] == "i "]
 
 
 def system_python():

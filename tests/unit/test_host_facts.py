@@ -210,15 +210,6 @@ def test_free_inodes(tmp_path: Path) -> None:
     assert disk["free_inodes"] == pytest.approx(int(counted.stdout.split()[-1]), abs=5000)
 
 
-def test_installed_packages() -> None:
-    if not shutil.which("dpkg-query"):
-        pytest.skip("no dpkg here")
-    packages = facts.installed()
-    assert {"dpkg", "base-files"} <= set(packages)
-    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}\\n", "dpkg"]
-    assert subprocess.run(query, capture_output=True, text=True).stdout == "installed\n"
-
-
 def test_the_whole_answer(port: int) -> None:
     result = greenrack_modules.run(
         facts, disks={"/": 1, "/var/not/there": 2}, directories=["/usr", "/not/there"]
