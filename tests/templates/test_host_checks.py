@@ -136,3 +136,19 @@ def test_an_authority_asks_at_port_80(given: dict[str, Any], passes: bool) -> No
 )
 def test_nginx_waits_longer_than_the_application(given: dict[str, Any], passes: bool) -> None:
     assert right("nginx would give up while the", None, **given) is passes
+
+
+@pytest.mark.parametrize(
+    ("name", "passes"),
+    [
+        ("shop", True),
+        ("postgres-shop", True),
+        ("postgres", False),  # whose role is PostgreSQL's own superuser
+        ("template1", False),
+        ("samerole", False),
+        ("nginx", False),
+        ("uwsgi", False),
+    ],
+)
+def test_what_means_something_to_others_names_no_application(name: str, passes: bool) -> None:
+    assert right("It names a user, a unit", None, app_name=name) is passes
