@@ -123,6 +123,8 @@ def test_hosts_that_do_not_suit_are_refused(lab):
         "proxy1": ("/var/log", "size=100m,nr_inodes=200"),
     }
     release = "/usr/lib/os-release"
+    other = "/var/lib/postgresql/15/main"
+    lab.run("db1", f"mkdir -p {other} && touch {other}/PG_VERSION")
     lab.run("db1", f"cp {release} /root/kept && sed -i s/^VERSION_ID=.*/VERSION_ID=99/ {release}")
     try:
         for name, (path, size) in small.items():
@@ -139,6 +141,7 @@ def test_hosts_that_do_not_suit_are_refused(lab):
         words += ["'debian 99'", "Valid are: debian 12, debian 13", "ss -ltnp"]
         words += [f"Port {port} is taken by squatter.service" for port in hosts.values()]
         words += ["Other hosts may reach UDP port 5060", '[{"port": 5060, "protocol": "udp"}]']
+        words += ["It has a database of PostgreSQL 15, and its Debian brings 17"]
         words += [f"and it has no address but {lab.address('db1')}. Valid"]
         refused(lab, words, "-e", "pooler=true", "-e", "service_address=192.0.2.7")
     finally:
@@ -147,7 +150,7 @@ def test_hosts_that_do_not_suit_are_refused(lab):
         for name in hosts:
             lab.host(name).run("systemctl stop squatter.service")
         lab.host("load1").run("systemctl stop tunnel.service")
-        lab.run("db1", f"mv /root/kept {release}")
+        lab.run("db1", f"mv /root/kept {release} && rm -r /var/lib/postgresql")
 
 
 def test_what_has_failed_on_hosts_is_told(lab):

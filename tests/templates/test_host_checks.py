@@ -152,3 +152,21 @@ def test_nginx_waits_longer_than_the_application(given: dict[str, Any], passes: 
 )
 def test_what_means_something_to_others_names_no_application(name: str, passes: bool) -> None:
     assert right("It names a user, a unit", None, app_name=name) is passes
+
+
+@pytest.mark.parametrize(
+    ("there", "brings", "passes"),
+    [
+        ([], 17, True),
+        ([17], 17, True),
+        ([15], 17, False),
+        ([15, 17], 17, False),
+        ([17], 15, False),
+        ([15], 0, True),  # a release, or a way back
+    ],
+)
+def test_no_database_is_left_behind(there: list[int], brings: int, passes: bool) -> None:
+    folders = {f"/var/lib/postgresql/{version}/main": [] for version in (15, 17)}
+    folders |= {f"/var/lib/postgresql/{version}/main": ["PG_VERSION"] for version in there}
+    facts = {"entries": {**folders, "/etc/nginx": ["nginx.conf"]}}
+    assert right("It has a database of", facts, preflight_postgresql=brings) is passes
