@@ -279,3 +279,7 @@ def test_django_with_its_migrations_beside_the_demo(single, beside, tmp_path):
     owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'auth_user'"
     asked = f'sudo -u postgres psql -At -c "{owner}" store'
     assert single.run("box1", asked) == "store_owner"
+    run = store.play("site.yml", "-e", '{"database_is_local": false}')
+    assert run.code != 0, run.output
+    said = " ".join(run.output.split())
+    assert "PostgreSQL there serves demo too, without TLS at 127.0.0.1, and this run" in said, said

@@ -1,11 +1,14 @@
 """TLS between the application's host and the database's: always spoken, checked, renewed, and begun without loss."""
 
+import re
 import time
 
 import pytest
 import yaml
 
 from bench.clients import Clients
+from tests.stack import other_inventory
+from tests.stack.lab import ROOT, Lab
 
 FOLDER = "/etc/greenrack/tls"
 RELOAD = "systemctl reload postgresql@15-main.service"
@@ -169,3 +172,33 @@ def test_release_that_would_need_certificates_is_refused(encrypted):
         assert sum(run.changed.values()) == 0, run.output
     finally:
         encrypted.run("app1", f"mv {FOLDER}/ca.moved {FOLDER}/ca.crt")
+
+
+def test_hosts_of_another_application_are_let_in_too(encrypted, tmp_path):
+    """Whichever inventory's run was the last; and that one cannot take from the other what it comes by."""
+    path = other_inventory.write(
+        tmp_path / "shop",
+        {"app": {"app1": 21, "db1": 41}, "proxy": {"proxy1": 11}, "database": {"db1": 41}},
+        {
+            "app_name": "shop",
+            "app_source": str(ROOT / "app/demo"),
+            "app_module": "wsgi:app",
+            "app_port": 8100,
+        },
+    )
+    shop = Lab(path, encrypted.name, encrypted.prefix)
+    assert encrypted.knock("db1", 5432)[2] == "E", "it proves nothing"
+    play(shop, tags="postgresql")
+    for lab in (encrypted, shop):
+        assert sum(play(lab, tags="postgresql").changed.values()) == 0
+        answers = {name: encrypted.knock(name, 5432)[2] for name in ("app1", "db1")}
+        assert answers == {"app1": "R", "db1": "R"}
+    run = encrypted.play("site.yml", "-e", "internal_tls=false")
+    assert run.code != 0
+    said = " ".join(run.output.split())
+    assert "PostgreSQL there serves shop too, by TLS at" in said, said
+    command = re.search(r"type there: sudo (sed .*?pg_hba.conf)", said).group(1)
+    encrypted.run("db1", command)
+    play(encrypted, tags="postgresql")
+    assert encrypted.knock("db1", 5432)[2] == "E"
+    becomes(encrypted, 200, "ready")

@@ -170,3 +170,22 @@ def test_no_database_is_left_behind(there: list[int], brings: int, passes: bool)
     folders |= {f"/var/lib/postgresql/{version}/main": ["PG_VERSION"] for version in there}
     facts = {"entries": {**folders, "/etc/nginx": ["nginx.conf"]}}
     assert right("It has a database of", facts, preflight_postgresql=brings) is passes
+
+
+@pytest.mark.parametrize(
+    ("line", "passes"),
+    [
+        ("# Ansible managed", True),  # of an earlier version
+        ("# without TLS at 127.0.0.1: demo=127.0.0.1", True),  # its own
+        ("# by TLS at 10.0.0.41: demo=10.0.0.21 shop=10.0.0.31", True),
+        ("# without TLS at 10.0.0.41: demo=10.0.0.21 shop=10.0.0.31", True),  # it may come by TLS
+        ("# without TLS at 127.0.0.1: shop=127.0.0.1", False),
+        ("# by TLS at 10.0.0.4: shop=10.0.0.31", False),
+    ],
+)
+@pytest.mark.parametrize("tls", [True, False])
+def test_no_other_application_is_shut_out_of_postgresql(line: str, tls: bool, passes: bool) -> None:
+    facts = {"notes": {"/etc/postgresql/15/main/pg_hba.conf": line}}
+    given = {"postgresql_listen_address": "10.0.0.41", "postgresql_tls": tls}
+    asked = right("PostgreSQL there serves", facts, preflight_postgresql=15, **given)
+    assert asked is (passes and (tls or "by TLS" not in line))

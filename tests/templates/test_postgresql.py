@@ -55,6 +55,24 @@ def test_who_may_log_in(
     ]
 
 
+def test_the_hosts_of_other_applications_are_let_in_too() -> None:
+    """Whichever inventory's run was the last; one's own are those it has now."""
+    said, known = "", {"demo": ["10.0.0.21", "10.0.0.22"], "shop": ["10.0.0.22", "10.0.0.31"]}
+    known_later = {**known, "demo": ["10.0.0.22"]}
+    for name, clients in [*known.items(), *known_later.items()]:
+        notes = {"/etc/postgresql/15/main/pg_hba.conf": said.partition("\n")[0]}
+        given = {"postgresql_database": name, "postgresql_clients": clients}
+        facts = {"greenrack": {"release": "12", "notes": notes}}
+        hba = render("postgresql", "pg_hba.conf.j2", **given, ansible_facts=facts)
+        if name == "demo":
+            first = hba
+        said = hba
+    assert said.splitlines()[1:] == first.splitlines()[1:]
+    assert said.startswith("# without TLS at 127.0.0.1: demo=10.0.0.22 shop=10.0.0.22,10.0.0.31\n")
+    rules = [line.split()[3] for line in said.splitlines() if line.startswith("host")]
+    assert rules == ["10.0.0.22/32", "10.0.0.31/32"]
+
+
 def test_the_servers_settings(cluster: demo_postgres.Cluster) -> None:
     wanted = {
         "listen_addresses": "10.0.0.41",
