@@ -290,7 +290,7 @@ def test_backups_begin_again_when_their_host_is_lost(kept):
 
 def test_another_database_is_kept_beside_the_old_backups_if_told(kept):
     before = kept.run("api1", f"ls {HOME}/repository/backup/main")
-    kept.run("db1", "pg_dropcluster --stop 15 main && pg_createcluster 15 main --start")
+    kept.run("db1", "pg_dropcluster --stop 15 main")  # as on a host that kept backups
     run = kept.play("site.yml", "-e", "server=uwsgi_gevent", "-e", "backup_begin_anew=true")
     assert run.code == 0, run.output
     run = kept.play("playbooks/backup.yml")
