@@ -187,6 +187,7 @@ def build_commit(params, cache):
         greenrack_git.unpack(directory, commit, files)
         source = files / prefix / params["folder"]
         try:
+            greenrack_git.check_whole(directory, commit, files, source)
             return {**build(params, source, cache), "commit": commit}
         except Refused as error:
             told = f"{params['source']}, {params['ref']}: {params['folder'] or '.'}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from ansible.module_utils.greenrack_source import Refused
 
 URL = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)")
+POINTER = b"version https://git-lfs.github.com/spec/v1\n"  # as such a file begins
 SECRET = re.compile(r"(https?://)[^/@\s]+@")  # a user and a password, or a token
 
 
@@ -107,3 +108,42 @@ def unpack(repository, commit, directory):
     directory.mkdir()
     subprocess.run(["tar", "-xf", str(archive), "-C", str(directory)], check=True)
     archive.unlink()
+
+
+def submodules(repository, commit, files):
+    """Return where the commit's submodules are below `files`, but for those that .gitattributes leaves out of it."""
+    listed = ["git", "--git-dir", str(repository), "ls-tree", "-rz", "--full-tree", commit]
+    entries = subprocess.run(listed, capture_output=True, check=True).stdout.split(b"\0")
+    names = [os.fsdecode(e.partition(b"\t")[2]) for e in entries if e.startswith(b"160000 ")]
+    return [files / name for name in names if (files / name).is_dir()]
+
+
+def pointers(source):
+    """Return the files that stand for others, which Git LFS keeps."""
+    found = []
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                found += [path] if file.read(len(POINTER)) == POINTER else []
+    return found
+
+
+def check_whole(repository, commit, files, source):
+    """Refuse a commit, unpacked to `files`, that has not all the files of the application in `source`."""
+    modules = [
+        path
+        for path in submodules(repository, commit, files)
+        if path == source or path in source.parents or source in path.parents
+    ]
+    for found, whose, get in (
+        (modules, "its submodules have", "git submodule update --init --recursive"),
+        (pointers(source), "Git LFS keeps", "git lfs pull"),
+    ):
+        if found:
+            names = [str(path.relative_to(files)) for path in found]
+            shown = ", ".join(names[:3]) + (", ..." if names[3:] else "")
+            raise Refused(
+                f"The commit has none of the files that {whose}: {shown}. Valid is a folder that has them: clone the "
+                f"repository, type there {get}, set app_source to it, and leave app_ref out. What the application can "
+                f"do without, the commit leaves out by a line of its .gitattributes: {names[0]} export-ignore"
+            )
