@@ -207,3 +207,24 @@ def test_host_that_is_lost_is_done_without_once_it_is_out_of_the_inventory(two):
 
 def _line(run):
     return " ".join(run.output.split())
+
+
+def test_way_back_and_new_passwords(two):
+    """A release has one name on all hosts, whatever Debian they have."""
+    run = two.play("playbooks/rollback.yml")
+    assert run.code == 0, run.output
+    assert _seen(two) == {"secondapp1", "secondapp2"}
+    run = two.play("playbooks/rotate_secrets.yml")
+    assert run.code == 0, run.output
+    assert {answer.split()[0] for answer in _seen(two, "/database")} == {"app1", "app2"}
+
+
+def test_host_that_was_replaced_joins_the_other(two, labs, source):
+    """It gets what is live there, and what that was migrated to already is not migrated to again."""
+    _write(source, "second")
+    two.lose("app2")
+    up = two.play("playbooks/lab_up.yml", "-e", f"lab_suite={labs[1].suite}")
+    assert up.code == 0, up.output
+    run = two.play("site.yml", "-e", "app_migrate=true")
+    assert run.code == 0, run.output
+    assert _seen(two) == {"secondapp1", "secondapp2"}

@@ -271,17 +271,6 @@ def test_a_file_of_the_cache_that_is_not_whole_is_made_again(
 
 
 @pytest.mark.usefixtures("index")
-def test_another_host_gets_another_environment(given: dict[str, Any]) -> None:
-    hosts = [("3.11", "2.36"), ("3.13", "2.36"), ("3.13", "2.41")]
-    results = [
-        greenrack_modules.run(release, **{**given, "python": python, "libc": libc})
-        for python, libc in hosts
-    ]
-    assert len({result["environment"] for result in results}) == len(hosts)
-    assert len({result["release"] for result in results}) == len(hosts)
-
-
-@pytest.mark.usefixtures("index")
 def test_a_wrong_hash_is_refused_and_leaves_nothing_behind(given: dict[str, Any]) -> None:
     lock = Path(given["source"]) / "requirements.txt"
     lock.write_text(f"blinker==1.9.0 --hash=sha256:{'0' * 64}\n")

@@ -20,6 +20,8 @@ module: release_build
 short_description: Build on the controller what an application's hosts will get
 description:
   - Checks the application without running it, names its content by hash, and packs it.
+  - A release has one name on all hosts, which tells their environments too: where a host gets another Python, or a host
+    that has another one joins them, it is another release, and those there were keep theirs.
   - Fetches the wheels of the lock file for the host's Python; what comes as pure Python source is built.
   - Requirements without hashes are resolved once, with what is needed besides; what came out is kept in the cache.
   - Everything is cached by content, and written whole or not at all.
@@ -37,6 +39,7 @@ options:
   python: {description: "The host's Python, such as 3.11", type: str, required: true}
   machine: {description: "The host's hardware name, such as x86_64", type: str, required: true}
   libc: {description: "The host's glibc, such as 2.36", type: str, required: true}
+  others: {description: "Those three of all hosts the release is for", type: list, elements: dict, default: []}
 """
 
 RETURN = r"""
@@ -63,6 +66,7 @@ ARGUMENTS = {
     "python": {"type": "str", "required": True},
     "machine": {"type": "str", "required": True},
     "libc": {"type": "str", "required": True},
+    "others": {"type": "list", "elements": "dict", "default": []},
 }
 
 
@@ -119,6 +123,16 @@ def pack_environment(lock, target, archive):
         pack(archive, directory, {path.name: path.name for path in sorted(directory.iterdir())})
 
 
+def environments_of(params, requirements, cache):
+    """Return {target: name of its environment} of all hosts the release is for."""
+    found = {}
+    for host in [params, *params["others"]]:
+        target = Target(host["python"], host["machine"], host["libc"])
+        lock = lock_of(requirements, params["extras"], target, cache)
+        found[str(target)] = digest(lock.read_text(encoding="utf-8"), str(target))
+    return found
+
+
 def static_names(source, files, static):
     """Return {what it is called as nginx's: file}; refuse a URL path or a folder that cannot be."""
     names = {}
@@ -145,10 +159,11 @@ def build(params, source, cache):
     lock = lock_of(source / params["requirements"], params["extras"], target, cache)
     check_needs(lock, params["needs"])
 
-    environment = digest(lock.read_text(encoding="utf-8"), str(target))
+    environments = environments_of(params, source / params["requirements"], cache)
+    environment = environments[str(target)]
     release = digest(
         digest_of(source, files),
-        environment,
+        *sorted(set(environments.values())),
         *map(str, params["static"].items()),
         *params["shared"],
         # Under the name without it, such a release had each file once.
