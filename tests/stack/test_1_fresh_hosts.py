@@ -55,6 +55,10 @@ REFUSALS = {
         '-e {"app_secrets":{"KEY":"{{nobody_said}}"}}': [
             "app_secrets.KEY has no value: 'nobody_said' is undefined"
         ],
+        '-e {"app_env":{"MY-KEY":1},"app_migrate_env":{"PYTHONPATH":"src"}}': [
+            "app_env.MY-KEY, app_migrate_env.PYTHONPATH have names",
+            "sys.path.insert(0, 'src')",
+        ],
         "-e service_address=app1": ["'app1', which is no IPv4 address"],
         "-e base_journal_size=much": ["base_journal_size is 'much'", "-e base_journal_size=500M"],
         "-e base_reboot_at=25:99": ["base_reboot_at is '25:99'", "04:30"],

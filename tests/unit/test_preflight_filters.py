@@ -103,6 +103,14 @@ def test_what_nobody_has_defined_is_told_and_no_secret():
     }
 
 
+def test_what_an_application_cannot_be_told_is_named():
+    wrong = ["2ND", "MY-KEY", "", "MY.KEY", "PYTHONPATH", "GREENRACK_MODE", 5]
+    names = ["GOOD", "_also_2", "PYTHONPATHS", *wrong]
+    values = Lazy(dict.fromkeys(names, UndefinedError("is not looked at")))
+    given = Lazy(app_env=values, app_secrets=UndefinedError("'all' is undefined"), none=None)
+    assert _filter("unresolved", "misnamed")(given) == [f"app_env.{name}" for name in wrong]
+
+
 def test_argument_specs_come_without_defaults(tmp_path):
     meta = tmp_path / "web/meta"
     meta.mkdir(parents=True)

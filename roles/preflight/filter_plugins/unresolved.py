@@ -1,15 +1,18 @@
-"""Jinja filter: which values of an application need what nobody has defined."""
+"""Jinja filters: an application's values that need what nobody has defined, and names it cannot be told."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ansible.errors import AnsibleError
 from jinja2 import UndefinedError
 
 # These say names. Any other error may say what was given, and that may be a secret.
 SAFE = re.compile(r"'\w+' is undefined|object of type '\w+' has no attribute '\w+'")
+# systemd leaves out any other, and these are the servers' own.
+NAME = re.compile(r"(?!PYTHONPATH$|GREENRACK_)[A-Za-z_][A-Za-z0-9_]*")
 LATER = "'app_release_build' is undefined"  # it is made after this is asked
 
 
@@ -26,6 +29,17 @@ def unresolved(given):
                 _look(found, f"{variable}.{name}", values, name)
         except (AnsibleError, UndefinedError) as error:
             found[variable] = _told(error)
+    return found
+
+
+def misnamed(given):
+    """Return what has a name that an application cannot be told; given: as C(unresolved) takes it."""
+    found = []
+    for variable in given:
+        with suppress(AnsibleError, UndefinedError):  # C(unresolved) tells it
+            values = given[variable]
+            names = values if isinstance(values, Mapping) else ()
+            found += [f"{variable}.{name}" for name in names if not NAME.fullmatch(str(name))]
     return found
 
 
@@ -48,4 +62,4 @@ class FilterModule:
 
     def filters(self):
         """Return the filters by name."""
-        return {"unresolved": unresolved}
+        return {"unresolved": unresolved, "misnamed": misnamed}
