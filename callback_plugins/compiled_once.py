@@ -233,6 +233,9 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         """Put what is kept between Jinja and whoever has it compile a template."""
         super().__init__()
+        self.disabled = "GREENRACK_PLAIN" in os.environ
+        if self.disabled:
+            return
         self.compiled = Compiled()
         self.kept = Kept(own / ".cache/greenrack/templates") if (own := home()) else None
         self.compiled.known = self.kept.load() if self.kept else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import os
 import threading
 from copy import copy
 from typing import Any
@@ -158,6 +159,9 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         """Stand before the start of a process."""
         super().__init__()
+        self.disabled = "GREENRACK_PLAIN" in os.environ
+        if self.disabled:
+            return
         start, run = WorkerProcess.start, WorkerProcess.run
 
         def run_without_collection(worker: WorkerProcess) -> None:

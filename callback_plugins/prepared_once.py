@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -83,6 +84,9 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         """Put what is prepared between templates and whoever looks for their variables, filters and tests."""
         super().__init__()
+        self.disabled = "GREENRACK_PLAIN" in os.environ
+        if self.disabled:
+            return
         _jinja_bits._flatten_and_lazify_vars = Wrapped(_jinja_bits._flatten_and_lazify_vars)
         for loader, own in (
             (filter_loader, _jinja_bits._BUILTIN_FILTERS),
