@@ -13,6 +13,7 @@ OPTIONS = {
     "install_recommends": False,
     "lock_timeout": 600,
 }
+UNKNOWN = "No package matching"
 HINT = """
 {host} could not install {names}, and other hosts may have been changed already. Valid is a Debian
 mirror that the host reaches; which one it asks is said in /etc/apt/sources.list and /etc/apt/sources.list.d.
@@ -33,8 +34,16 @@ class ActionModule(ActionBase):
         missing = [name for name in names if name not in there]
         if not missing:
             return {"changed": False}
-        told = {**OPTIONS, "name": missing}
-        done = self._execute_module("ansible.builtin.apt", module_args=told, task_vars=task_vars)
+
+        def install(**more: Any) -> dict:
+            told = {**OPTIONS, "name": missing, **more}
+            module = "ansible.builtin.apt"
+            return self._execute_module(module, module_args=told, task_vars=task_vars)
+
+        done = install()
+        # Lists that were emptied lately, as in a fresh image, pass for young ones.
+        if UNKNOWN in str(done.get("msg")):
+            done = install(cache_valid_time=0)
         if done.get("failed"):
             hint = HINT.format(host=task_vars["inventory_hostname"], names=", ".join(missing))
             done["msg"] = str(done.get("msg", "")).strip() + "\n" + hint.strip()
