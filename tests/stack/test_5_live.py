@@ -222,6 +222,23 @@ def test_killed_in_the_middle_serves_and_goes_on(single, clients, app_copy):
     assert _release_of(single) != served
 
 
+def test_another_run_is_told_whose_run_changes_what_is_live(single, clients, app_copy):
+    (app_copy / "version").write_text("of the first of two runs")
+    served = _release_of(single)
+    with _begun(single, "-e", f"app_source={app_copy}") as begun:
+        os.killpg(begun.pid, signal.SIGSTOP)
+        try:
+            other = single.play("site.yml", "-e", "server=gunicorn_sync")
+        finally:
+            os.killpg(begun.pid, signal.SIGCONT)
+        said = begun.communicate()[0]
+    assert begun.returncode == 0, said
+    assert other.code != 0, other.output
+    assert f"(process {begun.pid}) changes demo now, since " in other.output, other.output
+    assert _release_of(single) != served
+    assert '"held": false' in single.run("box1", "cat /run/greenrack/demo.run")
+
+
 def test_cut_off_in_the_middle_serves_and_goes_on(single, clients, app_copy):
     (app_copy / "version").write_text("cut off")
     served = _release_of(single)
