@@ -159,3 +159,35 @@ def test_what_takes_time_has_a_process_and_a_condition_is_asked_once(play, tmp_p
         for name, times in ("asked", 6), ("odds", 4):
             assert len((tmp_path / name).read_text().split()) == times
             (tmp_path / name).unlink()
+
+
+# Says how often garbage was collected, in Ansible's own process.
+COLLECTED = """
+import gc
+from ansible.plugins.callback import CallbackBase
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION, CALLBACK_TYPE, CALLBACK_NAME = 2.0, "aggregate", "z_collected"
+
+    def v2_playbook_on_play_start(self, play):
+        self.before = sum(one["collections"] for one in gc.get_stats())
+
+    def v2_playbook_on_stats(self, stats):
+        after = sum(one["collections"] for one in gc.get_stats())
+        self._display.display(f"collected {after - self.before} times")
+"""
+MUCH = """
+- hosts: [a, b, c]
+  gather_facts: false
+  tasks:
+    - {name: Fact, ansible.builtin.set_fact: {many: "{{ range(2000) | map('string') | map('list') | list }}"}}
+"""
+
+
+def test_garbage_is_looked_for_seldom(tmp_path):
+    written(tmp_path, {"play.yml": MUCH, "callbacks/z_collected.py": COLLECTED})
+    ours, plain = [
+        int(re.search(r"collected (\d+) times", played(tmp_path, *given, "callbacks"))[1])
+        for given in ([OURS], [])
+    ]
+    assert 5 * ours < plain
