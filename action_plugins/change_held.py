@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 HELD = """
 {host}: {who} changes {name} now, since {since}, so this run changes no instance, and what serves is as it was.
 Wait until that one has ended, or end it there; then type the same command again. {lost}"""
-LOST = "Of a run that was lost, {host} knows at most ten minutes after its end."
+LOST = "Of a run that has failed, or was lost, {host} knows at most ten minutes after its end."
 SINCE = """
 {host}: {who} has changed {name} since this run looked at it, so this one changes no instance; what serves is as it was.
 Type the same command again: it looks again."""
@@ -75,7 +75,7 @@ class ActionModule(ActionBase):
         path = f"/run/greenrack/{given['name']}.run"
         seen = task_vars["ansible_facts"]["greenrack"]["notes"].get(path, "")
         asked = {"path": path, "seen": seen, "run": this_run(), "gone": ended(seen)}
-        asked["ends"] = given.get("ends", False)
+        asked |= {key: given[key] for key in ("ends", "seconds") if key in given}
         done = self._execute_module("change_held", module_args=asked, task_vars=task_vars)
         for key, says in (("other", HELD), ("since", SINCE)):
             if key in done:

@@ -17,12 +17,13 @@ short_description: Hold, for this run, the right to change what is live, or give
 description:
   - Two runs that each take the instance that is not live, both for the same, would stop what the other has made live.
   - What is written says whose the right is. It ends with the connection by which its run came, which OpenSSH keeps for
-    ten minutes after a run (ControlPersist), and in any case after an hour or with the next start of the host.
+    ten minutes after a run (ControlPersist), and in any case after C(seconds) or with the next start of the host.
 options:
   path: {description: "File that says whose it is, below /run", type: path, required: true}
   seen: {description: Its line when this run looked at the host to decide what to change, type: str, required: true}
   run: {description: "Who this run is, with a key C(id) that no other run has", type: dict, required: true}
   gone: {description: Whether the run in C(seen) is known to have ended, type: bool, default: false}
+  seconds: {description: After how many seconds it ends by itself, type: float, default: 3600}
   ends: {description: Whether to give it back, type: bool, default: false}
 """
 
@@ -30,8 +31,6 @@ RETURN = r"""
 other: {description: The run that holds it, type: dict, returned: when another run does}
 since: {description: The run that has changed something since this one looked, type: dict, returned: when one has}
 """
-
-LONGEST = 3600  # seconds
 
 
 def started(pid):
@@ -61,7 +60,7 @@ def uptime():
 
 def holds(line, gone):
     """Return whether the run that wrote a line still has the right."""
-    if not line.get("held") or gone or uptime() - line["at"] > LONGEST:
+    if not line.get("held") or gone or uptime() >= line["until"]:
         return False
     came = line["session"]
     return came is None or (started(came[0]) or ("", ""))[1] == came[1]
@@ -83,6 +82,7 @@ def main():
             "seen": {"type": "str", "required": True},
             "run": {"type": "dict", "required": True},
             "gone": {"type": "bool", "default": False},
+            "seconds": {"type": "float", "default": 3600},
             "ends": {"type": "bool", "default": False},
         }
     )
@@ -99,9 +99,10 @@ def main():
             if holds(line, given["gone"] and text == given["seen"]):
                 module.fail_json(msg=f"Held by {line['run']}", other=line["run"])
             if text != given["seen"]:
-                module.fail_json(msg=f"Changed by {line['run']}", since=line.get("run", {}))
+                module.fail_json(msg="Changed since", since=line.get("run", {}))
         held = not given["ends"]
-        told = {"run": run, "held": held, "at": uptime(), "session": session(os.getpid())}
+        until = uptime() + given["seconds"]
+        told = {"run": run, "held": held, "until": until, "session": session(os.getpid())}
         file.seek(0)
         file.truncate()
         file.write(json.dumps(told) + "\n")

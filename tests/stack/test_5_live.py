@@ -224,18 +224,20 @@ def test_killed_in_the_middle_serves_and_goes_on(single, clients, app_copy):
 
 def test_another_run_is_told_whose_run_changes_what_is_live(single, clients, app_copy):
     (app_copy / "version").write_text("of the first of two runs")
-    served = _release_of(single)
     with _begun(single, "-e", f"app_source={app_copy}") as begun:
         os.killpg(begun.pid, signal.SIGSTOP)
         try:
+            (app_copy / "version").write_text("interrupted")  # as it is live since the test before
+            nothing = single.play("playbooks/release.yml", "-e", f"app_source={app_copy}")
             other = single.play("site.yml", "-e", "server=gunicorn_sync")
         finally:
             os.killpg(begun.pid, signal.SIGCONT)
         said = begun.communicate()[0]
     assert begun.returncode == 0, said
-    assert other.code != 0, other.output
-    assert f"(process {begun.pid}) changes demo now, since " in other.output, other.output
-    assert _release_of(single) != served
+    assert "is live, and nothing is new" in nothing.output, nothing.output
+    for run in (nothing, other):  # what the first has begun to run, nobody stops either
+        assert run.code != 0, run.output
+        assert f"(process {begun.pid}) changes demo now, since " in " ".join(run.output.split())
     assert '"held": false' in single.run("box1", "cat /run/greenrack/demo.run")
 
 
@@ -295,6 +297,4 @@ def test_change_is_asked_for_no_faster_than_nginx_answers_one_client(single, lim
     run = single.play("site.yml", "-e", json.dumps({"server": server, **limits}))
     assert run.code == 0, run.output
     said = " ".join(run.output.split())
-    asked = re.search(r"was asked (\d+) times from the controller: 0 failed", said)
-    assert asked, said
-    assert int(asked[1]) > 0
+    assert re.search(r"was asked [1-9]\d* times from the controller: 0 failed", said), said

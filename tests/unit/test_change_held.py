@@ -38,7 +38,9 @@ def connection(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Return a process called sshd, and the number of one that came by it."""
     sshd = shutil.copy("/bin/sh", tmp_path / "sshd")
     with subprocess.Popen(
-        [sshd, "-c", "sleep 100 & echo $!; wait"], stdout=subprocess.PIPE, text=True
+        [sshd, "-c", "/bin/sh -c 'echo $$; exec sleep 100' & wait"],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout
         child = int(process.stdout.readline())
@@ -84,7 +86,7 @@ def test_it_ends_with_the_connection(
     sshd, child = connection
     came = module.session(child)
     assert came[0] == sshd.pid
-    told = {"run": ONE, "held": True, "at": module.uptime(), "session": came}
+    told = {"run": ONE, "held": True, "until": module.uptime() + 100, "session": came}
     path.parent.mkdir()
     path.write_text(json.dumps(told) + "\n", "utf-8")
     assert held(path, OTHER, seen=line(path))["other"] == ONE
@@ -94,10 +96,10 @@ def test_it_ends_with_the_connection(
     assert "failed" not in held(path, OTHER, seen=line(path))
 
 
-def test_it_ends_after_an_hour(path: Path) -> None:
+def test_it_ends_when_its_time_is_up(path: Path) -> None:
     held(path, ONE)
-    told = json.loads(line(path))
-    path.write_text(json.dumps({**told, "at": told["at"] - 3601}) + "\n", "utf-8")
+    assert held(path, OTHER, seen=line(path))["other"] == ONE
+    held(path, ONE, seconds=0)
     assert "failed" not in held(path, OTHER, seen=line(path))
 
 
@@ -106,6 +108,12 @@ def test_a_line_that_is_none_of_ours_is_replaced(path: Path) -> None:
     path.write_text("half a li", "utf-8")
     assert "failed" not in held(path, ONE, seen="half a li")
     assert json.loads(line(path))["run"] == ONE
+
+
+def test_a_host_that_was_started_again_is_looked_at_again(path: Path) -> None:
+    refused = held(path, ONE, seen="what it said before")
+    assert refused["failed"]
+    assert refused["since"] == {}
 
 
 def test_a_run_of_this_controller_that_is_no_more_is_known() -> None:
