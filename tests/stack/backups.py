@@ -46,8 +46,8 @@ def last_ok(lab):
 
 @contextmanager
 def damaged(lab):
-    """The newest full backup with one byte changed in what is largest of it."""
-    newest = f"$(ls -d {HOME}/repository/backup/main/*F | tail -1)"
+    """The newest full backup with one byte changed in the largest file of it; of its manifest there are two."""
+    newest = f"$(ls -d {HOME}/repository/backup/main/*F | tail -1)/pg_data"
     largest = f"find {newest} -type f -printf '%s %p\\n' | sort -n | tail -1"
     size, path = lab.run("api1", largest).split()
     flip = f"""python3 -c "

@@ -201,4 +201,5 @@ def test_hosts_of_another_application_are_let_in_too(encrypted, tmp_path):
     encrypted.run("db1", command)
     play(encrypted, tags="postgresql")
     assert encrypted.knock("db1", 5432)[2] == "E"
+    encrypted.run("db1", "runuser -u postgres -- dropdb shop")
     becomes(encrypted, 200, "ready")
