@@ -30,7 +30,7 @@ class Cell:
     name: str
     server: str = ""
     switches: Mapping[str, Any] = field(default_factory=dict)
-    published: float | None = None  # the tutorial's figure, requests per second
+    published: float | None = None  # the figure somebody has published, requests per second
     duplicate_of: str | None = None
     loads: Collection[str] | None = None  # the workloads it is measured with, None: all
 

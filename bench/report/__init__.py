@@ -49,6 +49,9 @@ def write_report(session: Path, experiment: Experiment, out: Path | None = None)
     paths = [out / HTML, out / MARKDOWN]
     for path, text in zip(paths, texts, strict=True):
         new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
+        try:
+            new.write_text(text, encoding="utf-8")
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
     return paths

@@ -40,7 +40,7 @@ def markdown(experiment: Experiment, told: Mapping[str, Any]) -> str:
     for table in told["tables"]:
         lines += ["", *_table(table, titles)]
     if told["published"]:
-        head = ("cell", "load", "tutorial, requests/s", "here, requests/s", "limit, requests/s")
+        head = ("cell", "load", "published, requests/s", "here, requests/s", "limit, requests/s")
         rows = [
             (
                 row.cell.name,
@@ -51,7 +51,7 @@ def markdown(experiment: Experiment, told: Mapping[str, Any]) -> str:
             )
             for row in told["published"]
         ]
-        lines += ["", "## Beside the tutorial's own figures", "", *_rows(head, rows)]
+        lines += ["", "## Beside published figures", "", *_rows(head, rows)]
     if experiment.damaged:
         lines += ["", "## Files that could not be used", ""]
         lines += [f"- {_text(line)}" for line in experiment.damaged]

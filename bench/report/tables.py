@@ -172,7 +172,7 @@ def notes(runs: Mapping[int, Run]) -> list[str]:
 
 @dataclass(frozen=True)
 class Published:
-    """The tutorial's figure of a cell, ours and the limit, in requests per second."""
+    """The published figure of a cell, ours and the limit, in requests per second."""
 
     cell: Cell
     load: Load

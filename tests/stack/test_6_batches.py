@@ -133,6 +133,20 @@ def test_two_load_hosts_share_a_load(two, tmp_path):
     )
     assert run.code != 0, run.output
     assert "requests 61, and 2 load hosts cannot share that" in run.output, run.output
+    run = two.play("playbooks/measure.yml")
+    assert run.code != 0, run.output
+    assert "The load tutorial is made by ab" in run.output, run.output
+    # Hosts that share a kernel have its clock, so one has a program that tells another time.
+    late = "/usr/local/bin/date"
+    two.run("app2", f"printf '#!/bin/sh\necho $(($(/usr/bin/date +%%s) + 9))\n' > {late}; chmod +x {late}")
+    try:
+        run = two.play(
+            "playbooks/measure.yml", "-e", json.dumps(chosen | {"benchmark_workloads": [load]})
+        )
+    finally:
+        two.run("app2", f"rm {late}")
+    assert run.code != 0, run.output
+    assert "The clocks of the load hosts say" in run.output, run.output
 
 
 def test_first_host_that_fails_stops_it_and_those_before_are_put_back(two, source):

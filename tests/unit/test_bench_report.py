@@ -108,6 +108,13 @@ def test_the_same_session_gives_the_same_report(session, tmp_path):
     assert sorted(path.name for path in session.iterdir() if path.name.startswith(".")) == []
 
 
+def test_a_report_that_cannot_be_written_leaves_nothing_half_written(session):
+    (session / "report.html").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_report(session, read_experiment(session))
+    assert list(session.glob(".*")) == []
+
+
 def test_figures_stand_beside_their_limit_and_the_tutorials(session):
     html, text = render(read_experiment(session))
     assert "% of<br/>the limit" in html
