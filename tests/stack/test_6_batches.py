@@ -138,7 +138,10 @@ def test_two_load_hosts_share_a_load(two, tmp_path):
     assert "The load tutorial is made by ab" in run.output, run.output
     # Hosts that share a kernel have its clock, so one has a program that tells another time.
     late = "/usr/local/bin/date"
-    two.run("app2", f"printf '#!/bin/sh\necho $(($(/usr/bin/date +%%s) + 9))\n' > {late}; chmod +x {late}")
+    two.run(
+        "app2",
+        f"printf '#!/bin/sh\necho $(($(/usr/bin/date +%%s) + 9))\n' > {late}; chmod +x {late}",
+    )
     try:
         run = two.play(
             "playbooks/measure.yml", "-e", json.dumps(chosen | {"benchmark_workloads": [load]})
