@@ -27,7 +27,7 @@ GROUPS = [
     ],
     ["test_scenarios.py"],
     ["test_6_batches.py"],
-    ["test_8_backup.py"],
+    ["test_8_backup.py", "test_8_backup_restored.py"],
     ["test_7_experiment.py"],
 ]
 LONG = ["test_lint.py", "test_release_build.py"]

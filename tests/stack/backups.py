@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 
 HOME = "/var/lib/pgbackrest"
+TEXT = "a row that nobody may read"
 
 
 def sql(lab, statement, database="demo"):

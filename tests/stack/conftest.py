@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import pytest
 
+from tests.stack.backups import TEXT, passphrase, sql
 from tests.stack.lab import ROOT, SUDO, Lab, free_number
 
 CLAIMED = []
@@ -86,6 +87,21 @@ def deployed(lab, tmp_path_factory):
         "Next   ",
     ):
         assert says in run.output, run.output
+    return lab
+
+
+@pytest.fixture(scope="session")
+def kept(lab):
+    """The stack with a row in its database, and a backup of it."""
+    run = lab.play("site.yml", "-e", "server=uwsgi_gevent", "--diff")
+    assert run.code == 0, run.output
+    assert passphrase(lab) not in run.output, "the deploy shows the pass phrase"
+    sql(lab, f"CREATE TABLE kept AS SELECT '{TEXT}' AS text")
+    run = lab.play("playbooks/backup.yml")
+    assert run.code == 0, run.output
+    assert passphrase(lab) not in run.output, "the backup shows the pass phrase"
+    says = ("diff, ended", "Valid is latest", "Backup ok", "Rows         1 in demo.public.kept")
+    assert [one for one in says if one not in run.output] == [], run.output
     return lab
 
 
