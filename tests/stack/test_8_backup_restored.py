@@ -1,12 +1,15 @@
 """Databases brought back from backups: a host that was lost, what is refused, and what is in the way."""
 
+import shlex
+import subprocess
 import time
 
 import pytest
 
 from tests.stack.backups import HOME, TEXT, archived, rows, sql
+from tests.stack.lab import Run
 
-DATA = "/var/lib/postgresql/15/main"
+DATA, UNIT = "/var/lib/postgresql/15/main", "postgresql@15-main.service"
 CONFIRMED = ("-e", "restore=replace-the-database-on-db1")
 
 NONSENSE = {
@@ -41,27 +44,69 @@ def test_restore_that_fails_leaves_the_database(kept):
     assert kept.comes_back("/db?delay=0.1") is None
 
 
+def halted(lab, script):
+    """Begin a restore, halt it while it is at work, and run a script there; return what that and the playbook did."""
+    # The brackets make that no name of the shell itself, which looks for it.
+    halt = f"""
+    until [ -e {DATA}.new/PG_VERSION ]; do sleep 0.02; done
+    pid=$(pgrep -of [d]atabase_restore.py)
+    kill -STOP $pid $(pgrep -P $pid)
+    {script}"""
+    pipe = subprocess.PIPE
+    begun = lab.begin("playbooks/restore.yml", "-e", "restore_to=latest", *CONFIRMED, stdout=pipe)
+    try:
+        said = lab.run("db1", f"timeout 120 bash -c {shlex.quote(halt)} 2>&1 || true")
+    finally:
+        output, _ = begun.communicate()
+    return said, Run(begun.returncode, output)
+
+
+GOES_ON = "kill -CONT $pid $(pgrep -P $pid)"
+
+
 def test_restore_is_alone_and_one_that_is_interrupted_leaves_the_database(kept):
     before = rows(kept)
-    new, program = f"{DATA}.new", "[d]atabase_restore.py"  # not the shell that looks for it
-    script = f"""
-    until [ -e {new}/PG_VERSION ]; do sleep 0.02; done
-    pid=$(pgrep -of {program})
-    kill -STOP $pid $(pgrep -P $pid); xargs -0 -a /proc/$pid/cmdline env 2>&1
-    kill -KILL $pid $(pgrep -P $pid)"""
-    begun = kept.begin("playbooks/restore.yml", "-e", "restore_to=latest", *CONFIRMED, stdout=-3)
-    try:
-        said = kept.run("db1", f"timeout 120 bash -c '{script}' 2>&1 || true")
-    finally:
-        begun.wait()
-    assert begun.returncode != 0
+    again = "xargs -0 -a /proc/$pid/cmdline env 2>&1; kill -KILL $pid $(pgrep -P $pid)"
+    said, run = halted(kept, again)
+    assert run.code != 0
     assert "A restore is at work there already, and was not disturbed." in said, said
-    kept.run("db1", f"test -e {new} && systemctl start postgresql@15-main")
+    # It leaves nothing that would be in the way of a start.
+    kept.run("db1", f"test -e {DATA}.new && systemctl start {UNIT}")
     assert rows(kept) == before
     run = kept.play("playbooks/restore.yml", "-e", "restore_to=latest", *CONFIRMED)
     assert run.code == 0, run.output
     assert rows(kept) == before
-    assert kept.host("db1").run(f"test -e {new}").rc != 0
+    assert kept.host("db1").run(f"test -e {DATA}.new").rc != 0
+
+
+def test_nobody_starts_the_database_while_it_is_restored(kept):
+    """As an upgrade of its package would, whose scripts must not fail for it."""
+    before = rows(kept)
+    start = f"systemctl start {UNIT} && systemctl start postgresql && systemctl is-active {UNIT}"
+    said, run = halted(kept, f"{start}; {GOES_ON}")
+    assert said == "inactive", said
+    assert run.code == 0, run.output
+    assert rows(kept) == before
+    told = kept.run("db1", f"journalctl --unit {UNIT} --output cat --lines 50")
+    assert "A restore is at work, which starts it at its end." in told, told
+    assert "restore.conf" not in kept.run("db1", f"systemctl show -p DropInPaths {UNIT}")
+
+
+def test_server_that_somebody_has_started_is_not_replaced(kept):
+    """Not by systemd: what was written to it is there."""
+    before, postgres = rows(kept), "runuser -u postgres --"
+    start = f"{postgres} pg_ctlcluster 15 main start"
+    insert = f"{postgres} psql -XAtc \"INSERT INTO kept VALUES ('meanwhile')\" demo"  # noqa: S608
+    said, run = halted(kept, f"{start}; {insert}; {GOES_ON}")
+    assert run.code != 0, run.output
+    words = " ".join(run.output.split())
+    assert "The database is as it was, for it could not be restored: a server that is" in words, (
+        said
+    )
+    assert rows(kept) == f"{before},meanwhile"
+    sql(kept, "DELETE FROM kept WHERE text = 'meanwhile'")
+    kept.run("db1", f"{postgres} pg_ctlcluster 15 main stop; systemctl start {UNIT}")
+    assert kept.comes_back("/db?delay=0.1") is None
 
 
 def test_lost_host_is_rebuilt_and_restored_to_a_second(kept):

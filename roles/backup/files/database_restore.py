@@ -13,10 +13,18 @@ import pwd
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from greenrack_recovery import Failed, Recovery, enough_space, run
+
+# What the unit is told while a restore is at work: a start is skipped as long as the lock is held, which ends with who
+# holds it. That is no failure, which would leave a package half installed.
+UNIT = """[Service]
+ExecCondition=/bin/sh -c 'flock --shared --nonblock {folder} true || \\
+  {{ echo "A restore is at work, which starts it at its end."; exit 1; }}'
+"""
 
 
 def as_owner(work):
@@ -41,6 +49,41 @@ def as_owner(work):
         said = pipe.read()
     if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
         raise Failed(said)
+
+
+@contextmanager
+def stopped(unit, data):
+    """Stop a cluster, and start it in the end; who has the lock on the directory above it lets nobody else start it."""
+    told = Path(f"/run/systemd/system/{unit}.d/restore.conf")
+    told.parent.mkdir(parents=True, exist_ok=True)
+    told.write_text(UNIT.format(folder=data.parent), "utf-8")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "stop", unit)
+    try:
+        yield
+    finally:
+        told.unlink()
+        run("systemctl", "daemon-reload")
+        if not served(data):  # by a server that is not the unit's, for which its start would wait
+            subprocess.run(["systemctl", "start", unit], check=True)
+
+
+def served(data):
+    """Return whether there is a server on a cluster; one that was killed has left its file."""
+    try:
+        pid, *_ = Path(data, "postmaster.pid").read_text("ascii").split() or ["0"]
+        return os.path.samefile(f"/proc/{pid}/cwd", data)  # noqa: PTH121
+    except FileNotFoundError:
+        return False
+
+
+def see_that_nobody_serves(data):
+    """Fail where a server is on a cluster that somebody has started past systemd."""
+    if served(data):
+        raise Failed(
+            "a server that is not systemd's is on it, to which clients may have written. Stop that, such as by "
+            "pg_ctlcluster, and type the same command again."
+        )
 
 
 def restored(data, folder, arguments):
@@ -100,24 +143,25 @@ def replace(arguments):
             else ""
         )
         raise Failed(f"The database is as it was. {error}{hint}") from None
-    run("systemctl", "stop", arguments.unit)
-    try:
-        for path in (new, folder):
-            as_owner(partial(path.mkdir, mode=0o700))  # root could be led elsewhere there
-        as_owner(lambda: restored(new, folder, arguments))
-        shutil.rmtree(before, ignore_errors=True)
-        data.rename(before)
-        new.rename(data)
-    except BaseException as error:
-        if not data.exists():
-            before.rename(data)
-        raise Failed(
-            f"The database is as it was, for it could not be restored: {error or type(error).__name__}"
-        ) from error
-    finally:
-        for path in (new, folder):
-            shutil.rmtree(path, ignore_errors=True)
-        subprocess.run(["systemctl", "start", arguments.unit], check=True)
+    with stopped(arguments.unit, data):
+        try:
+            see_that_nobody_serves(data)
+            for path in (new, folder):
+                as_owner(partial(path.mkdir, mode=0o700))  # root could be led elsewhere there
+            as_owner(lambda: restored(new, folder, arguments))
+            see_that_nobody_serves(data)
+            shutil.rmtree(before, ignore_errors=True)
+            data.rename(before)
+            new.rename(data)
+        except BaseException as error:
+            if not data.exists():
+                before.rename(data)
+            raise Failed(
+                f"The database is as it was, for it could not be restored: {error or type(error).__name__}"
+            ) from error
+        finally:
+            for path in (new, folder):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 if __name__ == "__main__":
