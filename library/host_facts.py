@@ -53,7 +53,7 @@ ansible_facts:
     members: {description: "Users in groups that are not their own, {group: [user]}", type: dict}
     packages: {description: Debian packages that are installed, type: list}
     disks:
-      description: "Their file systems, each {under: topmost paths, free_mb, wanted_mb, free_inodes, wanted_inodes}"
+      description: "File systems, each {holds: paths, under: topmost, free_mb, wanted_mb, free_inodes, wanted_inodes}"
       type: list
     somaxconn: {description: The longest queue of connections a socket may have, type: int}
     entries: {description: "Names in each directory, none where there is no directory", type: dict}
@@ -91,7 +91,8 @@ def disks(wanted):
     found = {}
     for path, megabytes in sorted(wanted.items()):
         place = there(path)
-        disk = found.setdefault(place.stat().st_dev, {"under": [], "wanted_mb": 0})
+        disk = found.setdefault(place.stat().st_dev, {"under": [], "holds": [], "wanted_mb": 0})
+        disk["holds"].append(path)
         if not any(Path(above) in Path(path).parents for above in disk["under"]):
             disk["under"].append(path)
             room = os.statvfs(place)

@@ -1,5 +1,6 @@
 """Backups on another host: what counts as one, who gets at them, and the database's host lost and brought back."""
 
+import re
 import time
 
 import pytest
@@ -169,6 +170,18 @@ def test_another_pass_phrase_is_not_written_over_the_only_one(kept):
     assert run.code != 0, run.output
     assert "encrypted with another pass phrase" in run.output, run.output
     assert passphrase(kept) != "another"
+
+
+def test_more_waits_for_the_repository_than_the_disk_holds(kept):
+    run = kept.play("site.yml", "-e", "backup_queue_mb=10000000")
+    assert run.code != 0, run.output
+    said = " ".join(run.output.split())
+    assert "up to backup_queue_mb 10000000 MiB of WAL wait for it" in said, run.output
+    assert sum(run.changed.values()) == 0, run.output
+    most = int(re.search(r"put into the inventory: backup_queue_mb: (\d+)", said)[1])
+    # Others write to that disk at the same time.
+    run = kept.play("site.yml", "--check", "-e", f"backup_queue_mb={most // 2}")
+    assert run.code == 0, run.output
 
 
 def test_repository_that_is_not_mounted_is_not_begun_anew(kept):

@@ -85,3 +85,32 @@ def test_what_is_kept_is_of_the_version_that_the_databases_host_has(release: str
     for asking, found in hosts.items():
         given = {**known, **found, "inventory_hostname": asking}
         assert evaluate("backup", "__backup_unit", **given) == service
+
+
+@pytest.mark.parametrize(
+    ("waits", "free", "fits"),
+    [(0, 4351, False), (0, 4352, True), (100, 2751, False), (100, 2752, True), (300, 0, True)],
+)
+def test_the_databases_disk_holds_what_waits_for_the_repository(
+    waits: int, free: int, fits: bool
+) -> None:
+    """What waits already has its room, of which a smaller queue would drop it."""
+    ready = [f"{number:024X}.ready" for number in range(waits)]
+    entries = {"/var/lib/postgresql/15/main/pg_wal/archive_status": [*ready, "0.done"]}
+    disks = [{"holds": ["/", "/srv"], "free_mb": 99999}]
+    disks.append({"holds": ["/var", "/var/lib/postgresql"], "free_mb": free})
+    facts = {"greenrack": {"release": "12", "entries": entries, "disks": disks}}
+    hosts = {
+        "db1": {"ansible_facts": facts, "backup_postgresql_version": 15},
+        "api1": {"service_address": "10.0.0.31"},
+    }
+    groups = {"database": ["db1"], "backup": ["api1"], "app": ["app1"], "proxy": ["app1"]}
+    known = {**of_topology(), "groups": groups, "hostvars": hosts, "ansible_facts": facts}
+    known |= {"inventory_hostname": "db1", "ansible_run_tags": ["all"], "ansible_skip_tags": []}
+    asked = "preflight_queue_mb | int <= __preflight_queue_room | int"
+    assert evaluate("preflight", asked, **known) is fits
+    most = int(evaluate("preflight", "__preflight_queue_most", **known))
+    assert most == max(free - 256, 0) + waits * 16
+    assert evaluate("preflight", asked, **known, backup_queue_mb=most)
+    known["ansible_run_tags"] = ["nginx"]
+    assert evaluate("preflight", asked, **known)

@@ -201,6 +201,7 @@ def test_a_file_system_is_told_once_with_what_is_wanted_at_its_topmost_paths(
     found = facts.disks({above: 5, beside: 7, below: 9, "/proc": 3})
     told = {tuple(disk["under"]): (disk["wanted_mb"], disk["wanted_inodes"]) for disk in found}
     assert told == {(above, beside): (7, 70), ("/proc",): (3, 0)}, "/proc counts no inodes"
+    assert [disk["holds"] for disk in found] == [["/proc"], [above, beside, below]]
 
 
 def test_free_inodes(tmp_path: Path) -> None:
