@@ -181,20 +181,6 @@ def test_pair_that_clients_would_not_take_is_refused(without_tls, authority):
     assert run.code == 0, run.output
 
 
-PEBBLE = {
-    "pebble": {
-        "listenAddress": "0.0.0.0:14000",
-        "managementListenAddress": "127.0.0.1:15000",
-        "certificate": "/etc/pebble/acme.test.pem",
-        "privateKey": "/etc/pebble/acme.test.key",
-        "httpPort": 80,
-        "tlsPort": 443,
-        "ocspResponderURL": "",
-        "externalAccountBindingRequired": False,
-    }
-}
-
-
 def put(lab, name, path, text):
     """Write a file on a host."""
     lab.run(name, f"mkdir -p $(dirname {path}) && cat > {path} <<'END'\n{text}\nEND")
@@ -214,50 +200,85 @@ def test_site_stays_until_there_is_a_certificate(without_tls, authority):
     assert answer(lab, cafile=authority / "ca.pem")[0] == 200
 
 
-def test_certificate_is_got_and_renewed(without_tls, authority):
-    """By Debian's certbot, from an authority that really asks the site, Let's Encrypt's own for tests."""
+def pebble(port):
+    """Return the configuration of an authority at a port."""
+    told = {
+        "listenAddress": f"0.0.0.0:{port}",
+        "managementListenAddress": f"127.0.0.1:{port + 1000}",
+        "certificate": "/etc/pebble/acme.test.pem",
+        "privateKey": "/etc/pebble/acme.test.key",
+        "httpPort": 80,
+        "tlsPort": 443,
+        "ocspResponderURL": "",
+        "externalAccountBindingRequired": False,
+    }
+    return json.dumps({"pebble": told})
+
+
+PORTS = (14000, 14001)
+
+
+def issued_by(port):
+    """Return the switches of a site whose certificate is to be of the authority at a port."""
+    opened = json.dumps({"firewall_open": [{"port": port} for port in PORTS]})
+    return ["tls=acme", DOMAINS, f"nginx_acme_server=https://acme.test:{port}/dir", opened]
+
+
+@pytest.fixture(scope="module")
+def authorities(without_tls, authority):
+    """Two that really ask the site, Let's Encrypt's own for tests, of which the lab's hosts know."""
     lab = without_tls
-    options = ["tls=acme", DOMAINS, "nginx_acme_server=https://acme.test:14000/dir"]
-    options.append('{"firewall_open": [{"port": 14000}]}')
     lab.run("load1", "apt-get install --quiet=2 --yes --no-install-recommends pebble")
     for kind in ("pem", "key"):
         text = (authority / f"acme.test.{kind}").read_text()
         put(lab, "load1", f"/etc/pebble/acme.test.{kind}", text)
-    put(lab, "load1", "/etc/pebble/config.json", json.dumps(PEBBLE))
     lab.run("load1", f"echo {lab.address('proxy1')} {NAME} >> /etc/hosts")
     lab.run("proxy1", f"echo {lab.address('load1')} acme.test >> /etc/hosts")
-    put(
-        lab,
-        "proxy1",
-        "/usr/local/share/ca-certificates/test.crt",
-        (authority / "ca.pem").read_text(),
-    )
+    ours = (authority / "ca.pem").read_text()
+    put(lab, "proxy1", "/usr/local/share/ca-certificates/test.crt", ours)
     lab.run("proxy1", "update-ca-certificates")
     # By default it refuses one request in twenty as a trial, over which Debian 12's certbot trips.
     trials = "--setenv=PEBBLE_VA_NOSLEEP=1 --setenv=PEBBLE_WFE_NONCEREJECT=0"
-    lab.run("load1", f"systemd-run --unit=pebble {trials} pebble -config /etc/pebble/config.json")
     try:
-        switch(lab, *options, tags="all")
-        shown = ssl.get_server_certificate((lab.address("proxy1"), 443), timeout=10)
-        assert (
-            "Pebble"
-            in subprocess.run(
-                ["openssl", "x509", "-noout", "-issuer"],
-                input=shown,
-                text=True,
-                capture_output=True,
-            ).stdout
-        )
-        assert (
-            sum(lab.play("site.yml", *(w for o in options for w in ("-e", o))).changed.values())
-            == 0
-        )
-        assert lab.host("proxy1").service("certbot.timer").is_enabled
-        before = serial(lab)
-        lab.run("proxy1", "certbot renew --force-renewal --no-random-sleep-on-renew")
-        end = time.monotonic() + 20
-        while serial(lab) == before:
-            assert time.monotonic() < end, "nginx still shows the certificate before"
-            time.sleep(0.2)
+        for port in PORTS:
+            path = f"/etc/pebble/{port}.json"
+            put(lab, "load1", path, pebble(port))
+            lab.run("load1", f"systemd-run --unit=pebble{port} {trials} pebble -config {path}")
+        yield lab
     finally:
-        lab.run("load1", "systemctl stop pebble.service")
+        lab.run("load1", "systemctl stop 'pebble*.service'")
+
+
+def issuer(lab):
+    """Return who has signed the certificate the site shows."""
+    shown = ssl.get_server_certificate((lab.address("proxy1"), 443), timeout=10)
+    return x509.load_pem_x509_certificate(shown.encode()).issuer.rfc4514_string()
+
+
+def test_certificate_is_got_and_renewed(authorities):
+    """By Debian's certbot."""
+    lab = authorities
+    switch(lab, *issued_by(PORTS[0]), tags="all")
+    assert "Pebble" in issuer(lab)
+    again = lab.play("site.yml", *(w for o in issued_by(PORTS[0]) for w in ("-e", o)))
+    assert (again.code, sum(again.changed.values())) == (0, 0), again.output
+    assert lab.host("proxy1").service("certbot.timer").is_enabled
+    before = serial(lab)
+    lab.run("proxy1", "certbot renew --force-renewal --no-random-sleep-on-renew")
+    end = time.monotonic() + 20
+    while serial(lab) == before:
+        assert time.monotonic() < end, "nginx still shows the certificate before"
+        time.sleep(0.2)
+
+
+def test_another_authority_gives_another_certificate(authorities):
+    """Even where what there is has not expired, and where it was the site's once."""
+    lab = authorities
+    was = issuer(lab)
+    switch(lab, *issued_by(PORTS[1]), tags="nginx")
+    other = issuer(lab)
+    assert (was != other, "Pebble" in other) == (True, True), other
+    again = lab.play("site.yml", *(w for o in issued_by(PORTS[1]) for w in ("-e", o)))
+    assert (again.code, sum(again.changed.values())) == (0, 0), again.output
+    switch(lab, *issued_by(PORTS[0]), tags="nginx")
+    assert issuer(lab) == was
