@@ -151,6 +151,13 @@ def _cpu(doc: Doc, pace: Pace) -> float | None:
 FIGURES: dict[str, Callable[[Doc, Pace], float | None]] = {"rate": rate, "cpu": _cpu}
 
 
+def releases(experiment: Experiment) -> list[str]:
+    """Return the releases of the application that were measured."""
+    docs = [run.doc for runs in experiment.runs.values() for run in runs.values()]
+    facts = [doc["cell"].get("facts") or {} for doc in docs]
+    return sorted({str(fact["release"]) for fact in facts if fact.get("release")})
+
+
 def read_experiment(session: Path, raw: bool = True) -> Experiment:
     """Return the experiment stored in the directory `session`; `damaged` names what cannot be read.
 

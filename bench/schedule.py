@@ -16,10 +16,10 @@ from typing import Any
 
 from bench.cell import cell_name
 from bench.errors import BadInput
-from bench.experiment import Doc, read_experiment
+from bench.experiment import Doc, read_experiment, releases
 from bench.hosts import MOST, fingerprint, moved
 from bench.shape import check_planned, read_json
-from bench.store import ABOUT, LOG, REFUSED, publish
+from bench.store import ABOUT, LOG, PUT_BACK, REFUSED, publish
 from bench.verdict import tight_enough
 from bench.words import why_enough
 
@@ -32,8 +32,8 @@ def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
     """Write down what is going to be measured; return False where this session has begun already.
 
     `about` has command, before and fingerprint. Raises BadInput where it has begun with another plan, other
-    options, or on hosts that are not the same any more. What an interrupted recording has left there is
-    removed: it will be measured again.
+    options, or on hosts that are not the same any more, or where it would put back a release that something
+    else has replaced. What an interrupted recording has left there is removed: it will be measured again.
     """
     path = session / ABOUT
     if path.exists():
@@ -59,6 +59,7 @@ def begin(session: Path, plan: dict[str, Any], about: dict[str, Any]) -> bool:
                 "a new session, for rounds of the two would not be comparable",
                 f"the same without bench_session; what is there: python -m bench report {session}",
             )
+        _go_on_from(session, told, about["before"])
         for left in [*session.glob(".*.tmp"), *session.glob(f"*{LOG}")]:
             if not Path(f"{str(left).removesuffix(LOG)}.json").exists():
                 left.unlink()
@@ -85,6 +86,32 @@ def read_about(session: Path) -> dict[str, Any]:
         raise BadInput(
             f"{session / ABOUT}: {said}", "a session that was begun with a plan", "ls results/"
         ) from why
+
+
+def put_back(session: Path) -> None:
+    """Write down that what was deployed before is deployed again: who goes on finds what is to be put back."""
+    (session / PUT_BACK).touch()
+
+
+def _go_on_from(session: Path, told: Doc, live: Doc) -> None:
+    """Keep what is to be put back at the end, or take what is live for it where that has been put back.
+
+    Raises BadInput where neither this session nor what it found has made live what is.
+    """
+    found, now = (before.get("release") for before in (told["before"], live))
+    if (session / PUT_BACK).exists():
+        about = read_json((session / ABOUT).read_text(encoding="utf-8")) | {"before": live}
+        publish(session / ABOUT, (json.dumps(about, indent=1) + "\n").encode(), anew=True)
+        (session / PUT_BACK).unlink()
+    elif found and now and now not in {found, *releases(read_experiment(session, raw=False))}:
+        back = f"playbooks/rollback.yml -e release={found} -e server={told['before']['server']}"
+        command = told["command"].replace("playbooks/benchmark.yml", back)
+        raise BadInput(
+            f"release {now} is live, and {session} has not measured it: at its end it would put back {found}, "
+            "which it found when it was begun",
+            f"a new session, or {found} live again",
+            f"the same without bench_session; or first: {command.rpartition(' -e bench_plan=')[0]}",
+        )
 
 
 def refuse(session: Path, cell: str, number: int, why: str) -> Path:

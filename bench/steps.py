@@ -53,6 +53,12 @@ def refuse(args: argparse.Namespace) -> int:
     return 0
 
 
+def put_back(args: argparse.Namespace) -> int:
+    """Write down that what was deployed before is deployed again."""
+    schedule.put_back(args.session)
+    return 0
+
+
 def _about(text: str) -> dict[str, Any]:
     """Return what a session is about; raise BadInput for what is no such thing."""
     try:
@@ -82,7 +88,7 @@ def _limit(text: str) -> float:
 
 
 def add_commands(commands: Any) -> None:
-    """Add the four to argparse's subcommands."""
+    """Add them to argparse's subcommands."""
     one = commands.add_parser("plan", help="check a plan, and print it whole")
     one.set_defaults(run=show_plan)
     two = commands.add_parser("begin", help="begin an experiment, or go on with one")
@@ -98,7 +104,7 @@ def add_commands(commands: Any) -> None:
     one = commands.add_parser("next", help="print an experiment's next step")
     one.add_argument("session", type=Path)
     one.set_defaults(run=following)
-    one = commands.add_parser("refuse", help="write down that a cell could not be deployed")
+    one = commands.add_parser("put-back", help="write down that what was deployed before is again")
     one.add_argument("session", type=Path)
     one.add_argument("cell")
     one.add_argument("--round", type=int, required=True)

@@ -24,6 +24,8 @@ LOG = ".log.gz"
 DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, RecursionError)
 # What an experiment keeps beside its results: what it is about, and the cells that could not be deployed.
 ABOUT, REFUSED = "session.json", ".refused.json"
+# There while what was deployed before the experiment is deployed again.
+PUT_BACK = "put_back"
 
 
 def write_result(session: Path, name: str, doc: dict[str, Any], log: bytes | None) -> Path:
@@ -70,15 +72,15 @@ def write_result(session: Path, name: str, doc: dict[str, Any], log: bytes | Non
     return path
 
 
-def publish(path: Path, data: bytes) -> None:
-    """Make `data` appear at `path` at once; FileExistsError when something is there."""
+def publish(path: Path, data: bytes, anew: bool = False) -> None:
+    """Make `data` appear at `path` at once; FileExistsError when something is there, unless it is written anew."""
     tmp = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with tmp.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.link(tmp, path)
+        (os.replace if anew else os.link)(tmp, path)
     finally:
         tmp.unlink(missing_ok=True)
     directory = os.open(path.parent, os.O_RDONLY)

@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from bench.experiment import Experiment
+from bench.experiment import Experiment, releases
 from bench.stats import LEAST_DIFFERENCE, LEAST_PAIRS, Ratio, noise_floor, threshold
 from bench.verdict import TIGHT, Comparison, Verdict, judge, tight_enough
 
@@ -237,12 +237,7 @@ def _lost(experiment: Experiment) -> str:
 
 
 def _releases(experiment: Experiment) -> str:
-    facts = [
-        run.doc["cell"].get("facts") or {}
-        for runs in experiment.runs.values()
-        for run in runs.values()
-    ]
-    found = sorted({str(fact["release"]) for fact in facts if fact.get("release")})
+    found = releases(experiment)
     if len(found) < 2:
         return ""
     return f"Mind: the application was not the same all the time, but releases {listed(found)}."

@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 
 import pytest
+
+from tests.stack.lab import ROOT
 
 PLAN = """\
 title: Does it work?
@@ -81,6 +84,11 @@ def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
     said, _ = begun.communicate()
     assert begun.returncode != 0, said
     assert "-e bench_session=s1" in said, said
+    # What to type to have back what was there: mode and release.
+    release = re.search(r"GREENRACK_RELEASE=(\S+)", " ".join(before))[1]
+    for has in ("site.yml -e", f"playbooks/rollback.yml -e release={release} -e"):
+        (typed,) = (line for line in said.splitlines() if f" {has} server=uwsgi_gevent " in line)
+        assert f"-e lab_prefix={deployed.prefix}" in typed, typed
     # What is deployed now has another profile than this run; that keeps nobody from going on.
     assert any("profile=tutorial" in word for word in deployed_now(deployed)), deployed_now(
         deployed
@@ -122,6 +130,10 @@ def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
     assert load["packages"].keys() >= {"nghttp2-client", "apache2-utils"}
     assert load["sysctls"]["net.ipv4.tcp_tw_reuse"] == "1"
     assert about["before"]["server"] == "uwsgi_gevent"
+    told = about["command"]
+    assert f"-e app_source={ROOT / 'app/demo'} " in told, told
+    assert f"-e lab_name={deployed.name} " in told, told
+    assert (session / "put_back").exists()
     assert "<html" in (session / "report.html").read_text()
     assert "gunicorn_sync" in (session / "report.md").read_text()
     assert deployed_now(deployed) == before
