@@ -20,7 +20,7 @@ from bench.experiment import Doc, read_experiment, releases
 from bench.hosts import MOST, fingerprint, moved
 from bench.shape import check_planned, read_json
 from bench.store import ABOUT, LOG, PUT_BACK, REFUSED, publish
-from bench.verdict import tight_enough
+from bench.verdict import fruitless, tight_enough
 from bench.words import why_enough
 
 SCHEMA = 3
@@ -156,11 +156,12 @@ def upcoming(session: Path) -> dict[str, Any]:
     number, cell, loads = left[0]
     whole = number - 1
     begins = next(one for one in order(plan, number) if one["name"] not in refused)
+    experiment = read_experiment(session, raw=False)
+    if why := fruitless(experiment):
+        return {"why": why}
     fresh = len(loads) == len(cell["loads"]) and begins is cell
-    if fresh and whole >= plan["least_rounds"]:
-        experiment = read_experiment(session, raw=False)
-        if tight_enough(experiment):
-            return {"why": f"after {whole} rounds {why_enough(experiment)}"}
+    if fresh and whole >= plan["least_rounds"] and tight_enough(experiment):
+        return {"why": f"after {whole} rounds {why_enough(experiment)}"}
     label = f"{cell['name']}, round {number} of {plan['rounds']}, {len(steps) - len(left) + 1} of {len(steps)}"
     return {
         "round": number,

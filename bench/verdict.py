@@ -4,6 +4,7 @@
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -156,6 +157,30 @@ def judge(experiment: Experiment, load: Load | None = None) -> Verdict:
     cheap_first = sorted(verdict.tied, key=lambda name: cpu.get(name, (math.inf, 0.0)))
     verdict.ranked = cheap_first + [name for name in by_rate if name not in verdict.tied]
     return verdict
+
+
+def fruitless(experiment: Experiment) -> str:
+    """Return why more rounds would tell nothing, empty where they may: what is asked is never answered with 2xx.
+
+    That is the page's fault where every request was answered with 3xx or 4xx, and else is seen after a round.
+    """
+    load = experiment.decides
+    docs = [run.doc for cell in experiment.cells for run in experiment.of(cell.name, load).values()]
+    counts = [doc["counts"] for doc in docs]
+    if not load or not counts or any(count["succeeded"] for count in counts):
+        return ""
+    asked, told = sum(count["requests"] for count in counts), Counter[str]()
+    for count in counts:
+        told.update({s: n for s, n in (count["detail"].get("status") or {}).items() if s.isdigit()})
+    pages = sum(n for status, n in told.items() if status[0] in "34")
+    if pages < asked and not experiment.complete_rounds():
+        return ""
+    answered = ", ".join(f"{n:,} x {status}" for status, n in sorted(told.items()))
+    return (
+        f"None of {asked:,} requests under the load {load.name} was answered with 2xx"
+        f"{f' (but {answered})' if answered else ''}, so more rounds would tell nothing. Give the load a path that "
+        "the application answers, in a plan of your own (docs/benchmark.md), and begin a new session."
+    )
 
 
 def tight_enough(experiment: Experiment) -> bool:

@@ -4,7 +4,7 @@ from statistics import median
 
 from bench.experiment import Experiment, releases
 from bench.stats import LEAST_DIFFERENCE, LEAST_PAIRS, Ratio, noise_floor, threshold
-from bench.verdict import TIGHT, Comparison, Verdict, judge, tight_enough
+from bench.verdict import TIGHT, Comparison, Verdict, fruitless, judge, tight_enough
 
 _FIGURES = {"rate": "throughput", "cpu": "CPU a request"}
 
@@ -19,6 +19,7 @@ def in_words(experiment: Experiment, verdict: Verdict | None = None) -> list[str
     told += [
         _speed(experiment),
         _unranked(verdict),
+        fruitless(experiment),
         _lost(experiment),
         _releases(experiment),
         _emulated(experiment),

@@ -7,7 +7,7 @@ from bench_sessions import SMALL, Mode, about, edit, experiment, write
 
 from bench.experiment import read_experiment
 from bench.schedule import upcoming
-from bench.verdict import judge, tight_enough
+from bench.verdict import fruitless, judge, tight_enough
 from bench.words import in_words
 
 
@@ -110,3 +110,65 @@ def test_it_is_said_what_is_known_well_enough(tmp_path, failed, why):
     )
     assert upcoming(path) == {"why": f"after 6 rounds {why}"}
     assert f"Rounds: 6 complete of 9 planned; enough, for {why}." in in_words(read_experiment(path))
+
+
+def answered(modes, statuses, cells=9, **plan):
+    """Return a session of which the first cells were answered so, a share of the requests each."""
+
+    def wrong(doc):
+        asked, counts = doc["counts"]["requests"], doc["counts"]
+        detail = {"status": {status: int(asked * share) for status, share in statuses.items()}}
+        good = detail["status"].get("200", 0)
+        counts |= {"succeeded": good, "failed": asked - good, "detail": detail}
+
+    made = experiment(about(modes, rounds=9, **plan), modes, rounds=1, edit=wrong)
+    made.runs = dict([*made.runs.items()][:cells])
+    return made
+
+
+@pytest.mark.parametrize(
+    ("statuses", "cells", "says"),
+    [
+        (
+            {"404": 1},
+            1,
+            "None of 2,000 requests under the load c200 was answered with 2xx (but 2,000 x 404)",
+        ),
+        ({"302": 0.5, "404": 0.5}, 1, "(but 1,000 x 302, 1,000 x 404)"),
+        (
+            {"500": 1},
+            3,
+            "None of 6,000 requests under the load c200 was answered with 2xx (but 6,000 x 500)",
+        ),
+        (
+            {"-1": 1},
+            3,
+            "was answered with 2xx, so more rounds would tell nothing. Give the load a path",
+        ),
+        ({"500": 1}, 2, ""),  # a mode may be to blame
+        ({"404": 0.9}, 2, ""),
+        ({"404": 0.9, "200": 0.1}, 3, ""),
+        ({}, 0, ""),
+    ],
+)
+def test_a_page_that_is_never_answered_well_is_not_asked_for_more_rounds(statuses, cells, says):
+    made = answered([Mode("a"), Mode("b")], statuses, cells)
+    assert says in fruitless(made)
+    assert bool(fruitless(made)) is bool(says)
+    assert (fruitless(made) in in_words(made)) is bool(says)
+
+
+def test_an_experiment_ends_after_the_first_cell_whose_page_there_is_not(tmp_path):
+    modes = [Mode("a"), Mode("b")]
+    path = write(tmp_path / "s", about(modes, [SMALL], rounds=1), modes)
+    edit(
+        path / "session.json",
+        lambda doc: [cell.update(loads=["c200"]) for cell in doc["plan"]["cells"]],
+    )
+    first, *others = sorted(path.glob("01.*.json"))
+    for other in others:
+        other.unlink()
+    assert "cell" in upcoming(path)
+    counts = {"requests": 20, "succeeded": 0, "failed": 20, "detail": {"status": {"404": 20}}}
+    edit(first, lambda doc: doc.update(counts=counts))
+    assert "None of 20 requests under the load c200 was answered" in upcoming(path)["why"]
