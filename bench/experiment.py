@@ -80,6 +80,7 @@ class Experiment:
     damaged: list[str]
     runs: dict[tuple[str, str], dict[int, Run]]
     as_measured: bool = False
+    unmeasured: frozenset[str] = frozenset()  # of those refused, which could be deployed
 
     @cached_property
     def pace(self) -> Pace:
@@ -165,6 +166,7 @@ def read_experiment(session: Path, raw: bool = True) -> Experiment:
     """
     about: list[Doc] = []
     refused: dict[str, str] = {}
+    unmeasured: set[str] = set()
     runs: list[Run] = []
 
     def take(path: Path, doc: Any) -> None:
@@ -174,10 +176,12 @@ def read_experiment(session: Path, raw: bool = True) -> Experiment:
             about.append(check_session(doc))
         else:
             refused[doc["cell"]] = doc["why"]
+            unmeasured.update([doc["cell"]] if doc.get("deployed") else [])
 
     damaged = read_files(session, take)
     described = about[0] if about else None
-    return arrange(session.resolve().name, described, runs, refused, damaged)
+    found = arrange(session.resolve().name, described, runs, refused, damaged)
+    return replace(found, unmeasured=frozenset(unmeasured))
 
 
 def plan_name(session: Path) -> str:

@@ -20,6 +20,7 @@ from bench.experiment import AGAIN
 from bench.keys import CELL, KINDS, LOAD, NEEDED, TOP, Keys
 from bench.nodes import Nodes, compose
 
+MOST_OF_AB = 20_000  # its own limit
 SHIPPED = Path(__file__).parent / "plans"
 
 
@@ -183,6 +184,8 @@ def _nonsense(load: dict[str, Any]) -> tuple[str, str, str] | None:
     if load["kind"] != "closed" and load["engine"] != "h2load":
         return "engine", f"{load['engine']} makes no {load['kind']} load", "h2load"
     if load["kind"] == "closed":
+        if load["engine"] == "ab" and load["concurrency"] > MOST_OF_AB:
+            return "concurrency", "more clients than ab takes", f"{MOST_OF_AB}, or engine: h2load"
         if load["requests"] < load["concurrency"]:
             return "requests", "fewer requests than clients", f"{load['concurrency']} or more"
         if load["ramp"] and load["ramp"] % 100:

@@ -126,8 +126,30 @@ def refuse(session: Path, cell: str, number: int, why: str) -> Path:
             "a stack that is well",
             f"the cause's cure, then the same command again with -e bench_session={session.name}",
         )
+    return _leave_out(session, cell, number, why, deployed=False)
+
+
+def failed(session: Path, cell: str, number: int, why: str) -> Path:
+    """Write down that a cell was deployed and could not be measured, the second time in a round.
+
+    Raises BadInput the first time: then it may be the hosts that are to blame, and it is tried once more.
+    """
+    before = session / f"{cell}.{number:02d}.failed"
+    if not before.exists():
+        before.write_text(why, encoding="utf-8")
+        raise BadInput(
+            f"{cell} was deployed, and could not be measured: {why[:SHOWN]}",
+            "a stack that is well; where it fails once more, the cell is left out, and the others go on",
+            f"the same command again with -e bench_session={session.name}",
+        )
+    path = _leave_out(session, cell, number, why, deployed=True)
+    before.unlink()
+    return path
+
+
+def _leave_out(session: Path, cell: str, number: int, why: str, deployed: bool) -> Path:
     path = session / f"{cell}{REFUSED}"
-    doc = {"schema": SCHEMA, "cell": cell, "round": number, "why": why}
+    doc = {"schema": SCHEMA, "cell": cell, "round": number, "why": why, "deployed": deployed}
     publish(path, (json.dumps(doc, indent=1) + "\n").encode())
     return path
 
@@ -181,9 +203,10 @@ def _deployed(session: Path, plan: Doc) -> set[str]:
 
 
 def _refused(session: Path, plan: Doc) -> set[str]:
-    """Return the cells that cannot be deployed; the note of one whose duplicate could be after all is removed."""
+    """Return the cells that are left out; the note of one whose duplicate could be deployed after all is removed."""
     notes = {path.name.removesuffix(REFUSED): path for path in session.glob(f"*{REFUSED}")}
-    for cell in notes.keys() & _deployed(session, plan):
+    unmeasured = read_experiment(session, raw=False).unmeasured if notes else set()
+    for cell in notes.keys() & _deployed(session, plan) - unmeasured:
         notes.pop(cell).unlink()
     return {*notes}
 

@@ -78,7 +78,7 @@ _RESULT = {
     "flags": [str],
     "raw": {"log": str, "sha256": str},
 }
-_REFUSED = {"cell": str, "round": int, "why": str}
+_REFUSED = {"cell": str, "round": int, "why": str, "deployed": bool}
 DIGITS = 18  # digits of a whole number: more are no count of anything, and no float
 
 
@@ -112,7 +112,7 @@ def check_planned(doc: Any) -> dict[str, Any]:
 
 
 def check_refused(doc: Any) -> dict[str, Any]:
-    """Return the note that a cell could not be deployed; raise BadInput if it is none."""
+    """Return the note that a cell could not be deployed, or not be measured; raise BadInput if it is none."""
     _conform(doc, _REFUSED, "")
     note: dict[str, Any] = doc
     _need(note, ("cell", "why"), "")

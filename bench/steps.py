@@ -1,4 +1,4 @@
-"""The commands an experiment's playbook is made of: plan, begin, next and refuse."""
+"""The commands an experiment's playbook is made of: plan, begin, next, refuse, failed and put-back."""
 
 from __future__ import annotations
 
@@ -39,13 +39,15 @@ def following(args: argparse.Namespace) -> int:
 
 
 def refuse(args: argparse.Namespace) -> int:
-    """Write down that a cell could not be deployed; print why, and how to have it tried again.
+    """Write down that a cell could not be deployed, or measured; print why, and how to have it tried again.
 
     What was said of it comes from standard input.
     """
     why = sys.stdin.read()
-    path = schedule.refuse(args.session, args.cell, args.round, why)
-    print(f"{args.cell} could not be deployed, and is left out: {why[: schedule.SHOWN].rstrip()}")
+    path = args.noted(args.session, args.cell, args.round, why)
+    print(
+        f"{args.cell} could not be {args.what}, and is left out: {why[: schedule.SHOWN].rstrip()}"
+    )
     print(
         f"To have it tried again, type: rm {shlex.quote(str(path))}\n"
         f"and then the same command with -e bench_session={args.session.name}"
@@ -106,6 +108,13 @@ def add_commands(commands: Any) -> None:
     one.set_defaults(run=following)
     one = commands.add_parser("put-back", help="write down that what was deployed before is again")
     one.add_argument("session", type=Path)
-    one.add_argument("cell")
-    one.add_argument("--round", type=int, required=True)
-    one.set_defaults(run=refuse)
+    one.set_defaults(run=put_back)
+    for name, what, noted in (
+        ("refuse", "deployed", schedule.refuse),
+        ("failed", "measured", schedule.failed),
+    ):
+        one = commands.add_parser(name, help=f"write down that a cell could not be {what}")
+        one.add_argument("session", type=Path)
+        one.add_argument("cell")
+        one.add_argument("--round", type=int, required=True)
+        one.set_defaults(run=refuse, what=what, noted=noted)

@@ -22,7 +22,7 @@ from bench.table import server_of
 
 LOG = ".log.gz"
 DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, RecursionError)
-# What an experiment keeps beside its results: what it is about, and the cells that could not be deployed.
+# What an experiment keeps beside its results: what it is about, and the cells that were left out.
 ABOUT, REFUSED = "session.json", ".refused.json"
 # There while what was deployed before the experiment is deployed again.
 PUT_BACK = "put_back"

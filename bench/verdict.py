@@ -218,7 +218,7 @@ def _known_figures(experiment: Experiment, verdict: Verdict) -> list[str]:
 def _why_not(experiment: Experiment, cell: str, load: Load | None) -> str | None:
     """Return why a cell is not ranked, in a few words; None if it is."""
     if cell in experiment.refused:
-        return "could not be deployed"
+        return f"could not be {'measured' if cell in experiment.unmeasured else 'deployed'}"
     runs = experiment.of(cell, load)
     if not runs or load is None:
         return f"no result{f' under the load {load.name}' if load else ''}"

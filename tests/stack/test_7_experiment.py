@@ -95,9 +95,13 @@ def test_experiment_goes_on_after_an_interruption_and_puts_back_what_was_there(
     )
     first = {path.name: path.read_text() for path in session.glob("01.*.json")}
     assert 0 < len(first) < 5, said
+    damaged = session / "01.nobody.few.h2load.json"
+    damaged.write_text("{")
 
     run = deployed.play("playbooks/benchmark.yml", *options)
     assert run.code == 0, run.output
+    assert f"damaged: {damaged}" in run.output, run.output
+    damaged.unlink()
     stored = {path.name: path.read_text() for path in session.glob("01.*.json")}
     assert sorted(stored) == [
         "01.gunicorn_sync-again.few.h2load.json",

@@ -64,6 +64,12 @@ WRONG = {
     "a load without a path": (", path: /}\n  - {name: r20", "}\n  - {name: r20", 6, "path"),
     "a rate h2load cannot keep": ("rate: 20", "rate: 1001", 7, "multiple of 10"),
     "no kind of load": ("kind: open", "kind: opened", 7, "closed, open, search"),
+    "more clients than ab takes": (
+        "requests: 40, concurrency: 20,",
+        "engine: ab, requests: 40000, concurrency: 20001,",
+        6,
+        "20000, or engine: h2load",
+    ),
     "an open load of ab": ("kind: open,", "kind: open, engine: ab,", 7, "h2load"),
     "a load that decides nothing": ("title: Which one?", "decides: c30", 1, "c20"),
     "a duplicate of nothing": ("title: Which one?", "duplicate: smal", 1, "small"),

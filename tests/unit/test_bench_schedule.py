@@ -11,8 +11,10 @@ import pytest
 from bench import schedule
 from bench.__main__ import main
 from bench.errors import BadInput
+from bench.experiment import read_experiment
 from bench.plan import read_plan
 from bench.store import publish
+from bench.verdict import judge
 
 PLAN = """\
 title: Which one?
@@ -141,6 +143,19 @@ def test_a_cell_is_tried_again_once_its_like_was_deployed(pair):
     again = schedule.upcoming(session)
     assert (again["round"], again["cell"]) == (1, first)
     assert list(session.glob("*.refused.json")) == []
+
+
+def test_a_cell_that_could_not_be_measured_in_a_later_round_stays_left_out(session):
+    step = schedule.upcoming(session)
+    for load in step["loads"]:
+        measured(session, step, load)
+    with pytest.raises(BadInput, match="was deployed, and could not be measured: it has died"):
+        schedule.failed(session, step["cell"], 2, "it has died")
+    schedule.failed(session, step["cell"], 2, "it has died")
+    assert step["cell"] not in {name for _, name, _ in walked(session)[0]}
+    made = read_experiment(session)
+    assert made.refused == {step["cell"]: "it has died"}
+    assert judge(made).unranked[step["cell"]] == "could not be measured"
 
 
 def test_refusing_a_cell_says_how_to_have_it_tried_again(session, capsys, monkeypatch):

@@ -16,7 +16,7 @@ OUTER = """\
   gather_facts: false
   tasks:
     - name: Take a step
-      ansible.builtin.include_role: {name: experiment, tasks_from: step, rolespec_validate: false}
+      ansible.builtin.include_role: {name: experiment, tasks_from: TASKS, rolespec_validate: false}
 """
 # Says which playbook it is run for, and ends as it is told to, one time after the other.
 INNER = """\
@@ -59,6 +59,7 @@ SAID += "".join(
     "skipped=41   rescued=0    ignored=0   \n"
     for number in range(28)
 )
+BEFORE = {"server": "a", "release": "r1"}
 CELL = {"server": "b", "switches": {}, "duplicate_of": None, "loads": ["one"]}
 LOAD = {"name": "one", "kind": "closed", "engine": "h2load"}
 PLAN = {"rounds": 1, "least_rounds": 1, "seed": 1, "cells": [{"name": "b", **CELL}]}
@@ -67,18 +68,18 @@ PLAN |= {"loads": [LOAD]}
 
 @pytest.fixture
 def project(tmp_path):
-    (tmp_path / "outer.yml").write_text(OUTER)
     (tmp_path / "inner.py").write_text(INNER)
     (tmp_path / "said").write_text(SAID)
     schedule.begin(tmp_path / "s", PLAN, {"command": "", "before": {}, "fingerprint": {}})
     return tmp_path
 
 
-def step(project, *ends):
+def step(project, *ends, tasks="step"):
     """Let the playbooks within end so; return what the step said, its exit code, and which ran."""
+    (project / "outer.yml").write_text(OUTER.replace("TASKS", tasks))
     (project / "ends").write_text(" ".join(map(str, ends)))
     variables = {
-        **{"experiment_directory": str(project / "s"), "__experiment_before": {"server": "a"}},
+        **{"experiment_directory": str(project / "s"), "__experiment_before": BEFORE},
         **{"__experiment_root": str(project), "__experiment_play": [sys.executable, "inner.py"]},
         "__experiment_bench": [sys.executable, "-m", "bench"],
     }
@@ -124,3 +125,38 @@ def test_a_cell_that_is_left_out_is_told_with_its_reason(project):
     assert f"rm {refused}" in " ".join(said.split())
     said, code, then = step(project)
     assert (code, then) == (0, ran), said
+
+
+def test_a_cell_that_cannot_be_measured_is_left_out_the_second_time(project):
+    said, code, ran = step(project, 0, 2)
+    assert code != 0
+    assert ran == ["site.yml b", "playbooks/measure.yml b"], said
+    assert "b was deployed, and could not be measured: [ERROR]: Task failed" in said
+    assert not (project / "s/b.refused.json").exists()
+    said, code, _ = step(project, 0, 2)
+    assert code == 0, said
+    refused = project / "s/b.refused.json"
+    assert json.loads(refused.read_text())["deployed"] is True
+    assert "b could not be measured, and is left out" in said
+    assert f"rm {refused}" in " ".join(said.split())
+    assert "why" in schedule.upcoming(project / "s")
+    # It is tried again, and is not blamed for what was before.
+    refused.unlink()
+    assert step(project, 0, 2)[1] != 0
+    assert not refused.exists()
+
+
+def test_hosts_that_cannot_be_reached_are_not_taken_for_a_cell_that_cannot_be_measured(project):
+    for _ in range(3):
+        assert step(project, 0, 4)[1] != 0
+    assert not (project / "s/b.refused.json").exists()
+
+
+def test_what_was_deployed_is_put_back_with_its_mode_and_its_release(project):
+    said, code, ran = step(project, 0, 0, tasks="put_back")
+    assert code == 0, said
+    assert ran == ["site.yml a", "playbooks/rollback.yml a"]
+    assert (project / "s/put_back").exists()
+    (project / "s/put_back").unlink()
+    assert step(project, 0, 2, tasks="put_back")[1] != 0
+    assert not (project / "s/put_back").exists()
