@@ -68,7 +68,8 @@ def _table(table: Table, head: list[str]) -> list[str]:
     ]
     kept = [[row[place] for place in known] for row in rows]
     lines = [f"## {_text(table.load.name)}: {_text(mean_load(table.load))}", ""]
-    lines += _rows([head[place] for place in known], kept) if rows else []
+    names = [head[place].replace("the limit", f"the {table.whole}") for place in known]
+    lines += _rows(names, kept) if rows else []
     told = [f"- {_text(table.told)}"] if table.told and rows else []
     told += [
         f"- {_text(row.cell.name)}: not ranked, {_text(row.why)}" for row in table.rows if row.why

@@ -36,7 +36,6 @@ class Row:
     failed: int
     asked: int
     percent: float | None = None
-    limit: float | None = None  # requests per second
     rate: float | None = None
     within: float | None = None  # requests per second within the objective of a search
     within_least: bool = (
@@ -65,6 +64,11 @@ class Table:
     search: Load | None  # whose rates within the objective there are: itself, or else the first
     told: str  # what it comes to where it does not decide, empty where it does
     missing: list[str] = field(default_factory=list)  # cells that have no result yet
+
+    @property
+    def whole(self) -> str:
+        """Return what the percentages are of."""
+        return "rate that came" if self.load.kind == "open" else "limit"
 
     @property
     def within(self) -> bool:
@@ -116,8 +120,7 @@ def _row(
         rounds=len(docs),
         failed=sum(doc["counts"]["failed"] for doc in docs),
         asked=sum(doc["counts"]["requests"] for doc in docs),
-        percent=_middle(docs, lambda doc: doc["ceiling"]["percent"]),
-        limit=_middle(docs, lambda doc: doc["ceiling"]["requests_per_second"]),
+        percent=_middle(docs, _percent),
         rate=_middle(docs, lambda doc: doc["requests_per_second"]),
         p50=latency("p50", docs, pool, load.delay),
         p99=latency("p99", docs, pool, load.delay),
@@ -137,6 +140,12 @@ def _row(
             default=None,
         ),
     )
+
+
+def _percent(doc: Doc) -> float | None:
+    """Return the percent of the limit; a search has none, though an older version took what it found for one."""
+    found: float | None = doc["ceiling"]["percent"]
+    return None if doc["cell"].get("kind") == "search" else found
 
 
 def _cores(doc: Doc) -> float | None:

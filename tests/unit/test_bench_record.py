@@ -81,6 +81,17 @@ def test_requests_that_were_begun_late_are_no_fault_of_the_server(tmp_path, stor
     assert doc["generator_limited"] is None
 
 
+def test_a_rate_that_came_within_a_bit_less_than_its_time_is_no_doubt(tmp_path, stored):
+    """At 70/s, h2load opens seven connections each 100 ms: the last of 140 come after 1.9 s."""
+    part = opened(tmp_path / "load1", 70, 2)
+    rows = [f"{100_000 * (number // 7)}\t200\t1000\tlate=0\n" for number in range(140)]
+    (part / "log").write_text("".join(rows))
+    open_ = {"kind": "open", "rate": 70, "requests": 140, "concurrency": 140, "delay": 0}
+    doc = stored([part], **open_)
+    assert doc["ceiling"]["percent"] > 101
+    assert not any("ceiling" in flag for flag in doc["flags"])
+
+
 @pytest.mark.parametrize(
     ("others", "took", "told"),
     [("\tlate=20000", [0.4, 0.12], False), ("", [0.1, 0.1], True)],
@@ -157,6 +168,7 @@ def test_a_search_is_what_its_best_try_was(tmp_path, stored):
     search = {"kind": "search", "seconds": 2, "objective": 1.0, "requests": 1, "concurrency": 1}
     doc = stored([opened(tmp_path / "a", 20, 2, rates=rates, best_rate=20)], **search)
     assert (doc["best_rate"], doc["rates"], doc["counts"]["requests"]) == (20, rates, 40)
+    assert doc["ceiling"] == {"requests_per_second": None, "percent": None}  # it found the limit
     none = [rates[0] | {"rate": 20}]
     doc = stored([opened(tmp_path / "a", 20, 2, rates=none, best_rate=None)], round=2, **search)
     assert (doc["best_rate"], doc["cell"]["rate"]) == (None, 20)
