@@ -89,6 +89,16 @@ def test_nginx_accepts_several_backends_with_a_limit(tmp_path: Path) -> None:
     assert "test is successful" in said, said
 
 
+def test_of_several_sites_a_name_may_be_as_long_as_dns_lets_it(tmp_path: Path) -> None:
+    port, name = demo_servers.free_port(), ".".join([*["a" * 63] * 3, "b" * 61])
+    (tmp_path / "conf.d").mkdir()
+    other = f"server {{ listen {port}; server_name other.test; }}"
+    (tmp_path / "conf.d/other.conf").write_text(other)
+    given = {"nginx_port": port, "nginx_ipv6": False, "nginx_server_names": [name]}
+    said = verdict(tmp_path, **instances(), **given)
+    assert "test is successful" in said, said
+
+
 def test_nginx_is_asked_indeed(tmp_path: Path) -> None:
     said = verdict(tmp_path, **instances(backends=["10.0.0.21:eighty"]))
     assert "invalid port" in said, said
