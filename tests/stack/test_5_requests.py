@@ -15,6 +15,7 @@ from tests.stack import other_inventory
 from tests.stack.lab import ROOT, Lab
 
 PORT, AT_ONCE = 8082, 20
+TRUSTED = ["127.0.0.2", "127.0.1.0/24"]
 WAYS = [("uwsgi_gevent", "uwsgi"), ("gunicorn_sync", "uwsgi"), ("uwsgi_sync", "http")]
 
 
@@ -31,6 +32,7 @@ def mirror(single, tmp_path_factory):
         "app_module": "mirror:app",
         "app_port": 8020,
         "nginx_port": PORT,
+        "nginx_trusted_proxies": TRUSTED,
         "nginx_connection_limit": AT_ONCE,
         "nginx_slow_client": 3600,
     }
@@ -133,6 +135,36 @@ def test_what_a_proxy_is_believed_no_client_says(site):
     assert "http" in [value for name, value in headers if name == "X-Forwarded-Proto"]
 
 
+# Prints what the application says that it saw of a request from an address of the host, with these headers.
+FROM = f"""python3 - <<'END'
+import socket
+link = socket.create_connection(("127.0.0.1", {PORT}), 20, ("%s", 0))
+link.sendall(b"GET /seen/a HTTP/1.0\\r\\nHost: shop.test\\r\\n%s\\r\\n")
+print(b"".join(iter(lambda: link.recv(65536), b"")).decode())
+END"""
+# From where it comes, what it says of its way, and what is believed of that.
+WAYS_HERE = [
+    ("127.0.0.2", "192.0.2.9, 192.0.2.7, 127.0.1.3", "https", "192.0.2.7", "https"),
+    ("127.0.1.3", "2001:db8::7", "http", "2001:db8::7", "http"),
+    ("127.0.0.2", "192.0.2.7", "https, http", "192.0.2.7", "http"),
+    ("127.0.0.2", "", "https", "127.0.0.2", "http"),
+    ("127.0.0.3", "192.0.2.7", "https", "127.0.0.3", "http"),
+    ("127.0.0.3", "127.0.0.2", "https", "127.0.0.3", "http"),
+]
+
+
+@pytest.mark.parametrize(("address", "way", "scheme", "client", "by"), WAYS_HERE)
+@pytest.mark.usefixtures("site")
+def test_a_proxy_is_believed_if_it_is_trusted(single, address, way, scheme, client, by):
+    told = f"X-Forwarded-For: {way}\\r\\n" if way else ""
+    told += f"X-Forwarded-Proto: {scheme}\\r\\nX-Real-IP: 192.0.2.8\\r\\n"
+    seen = json.loads(single.run("box1", FROM % (address, told)).splitlines()[-1])
+    assert seen["url"] == f"{by}://shop.test/seen/a"
+    headers = dict(seen["headers"])
+    assert (headers["X-Forwarded-For"], headers["X-Real-Ip"]) == (client, client)
+    assert headers["X-Forwarded-Proto"] == by
+
+
 def test_where_no_name_is_asked_for_it_is_the_address(site):
     """As load balancers do that only look whether it lives."""
     assert _asked(site, "GET /seen/a HTTP/1.0\r\n\r\n")["url"] == f"http://{site}/seen/a"
@@ -150,14 +182,17 @@ def test_an_address_of_ipv6_is_written_as_one(site, single):
     assert json.loads(told)["url"] == "http://[::1]/seen/a"
 
 
-# Sends a request more than one client may at once, without bodies; once one is refused, asks from other addresses.
+# Sends a request more than one client may at once, without bodies; once one is refused, asks from other addresses, and
+# for others, as a proxy that is trusted.
 CROWD = f"""python3 - <<'END'
 import select, socket
 
-def ask(address, line, length=0):
-    link = socket.create_connection(("fd00:64::1", {PORT}), 20, (address, 0))
-    for sent in (line + " HTTP/1.1", "Host: a", "Connection: close", "Content-Length: %d" % length, ""):
+def ask(address, line, length=0, client="192.0.2.7"):
+    there = "fd00:64::1" if ":" in address else "127.0.0.1"
+    link = socket.create_connection((there, {PORT}), 20, (address, 0))
+    for sent in (line + " HTTP/1.1", "Host: a", "X-Forwarded-For: " + client, "Connection: close"):
         link.sendall(sent.encode() + b"\\r\\n")
+    link.sendall(b"Content-Length: %d\\r\\n\\r\\n" % length)
     return link
 
 held = [ask("fd00:64::1", "POST /read", 9) for _ in range({AT_ONCE} + 1)]
@@ -165,6 +200,8 @@ held = [ask("fd00:64::1", "POST /read", 9) for _ in range({AT_ONCE} + 1)]
 print(refused.recv(12).decode())
 for address in ("fd00:64::2", "fd00:64:0:1::1"):
     print(ask(address, "GET /healthz").recv(12).decode())
+for client in ("fd00:64::3", "fd00:64:0:1::3"):
+    print(ask("127.0.0.2", "GET /healthz", client=client).recv(12).decode())
 END"""
 
 
@@ -173,6 +210,8 @@ def test_a_network_of_ipv6_is_one_client(site, single):
         single.run("box1", f"ip -6 address replace {address}/128 dev lo")
     assert single.run("box1", CROWD).splitlines() == [
         "HTTP/1.1 429",
+        "HTTP/1.1 429",
+        "HTTP/1.1 200",
         "HTTP/1.1 429",
         "HTTP/1.1 200",
     ]

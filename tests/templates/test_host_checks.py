@@ -131,6 +131,21 @@ def test_an_authority_asks_at_port_80(given: dict[str, Any], passes: bool) -> No
 
 
 @pytest.mark.parametrize(
+    ("trusted", "passes"),
+    [
+        ([], True),
+        (["10.0.0.7", "192.0.2.0/24", "2001:db8::/32", "::1"], True),
+        (["balancer.example.org"], False),
+        (["10.0.0.0/24; allow all"], False),
+        ("10.0.0.0/24", False),  # which is no list
+    ],
+)
+def test_who_is_trusted_is_an_address(trusted: list[str] | str, passes: bool) -> None:
+    given = {"nginx_trusted_proxies": trusted}
+    assert right("nginx_trusted_proxies is '", {}, **given) is passes
+
+
+@pytest.mark.parametrize(
     ("given", "passes"),
     [({}, True), ({"nginx_timeout": 30}, False), ({"nginx_timeout": 31}, True)],
 )

@@ -99,6 +99,13 @@ def test_of_several_sites_a_name_may_be_as_long_as_dns_lets_it(tmp_path: Path) -
     assert "test is successful" in said, said
 
 
+def test_who_is_trusted_is_told_nginx(tmp_path: Path) -> None:
+    trusted = ["10.0.0.7", "192.0.2.0/24", "2001:db8::/32"]
+    assert "real_ip" not in site(**instances())
+    said = verdict(tmp_path, **instances(*SPEAKING[1]), nginx_trusted_proxies=trusted)
+    assert "test is successful" in said, said
+
+
 def test_nginx_is_asked_indeed(tmp_path: Path) -> None:
     said = verdict(tmp_path, **instances(backends=["10.0.0.21:eighty"]))
     assert "invalid port" in said, said
