@@ -20,6 +20,7 @@ GROUPS = [
     ["test_4_modes.py", "test_6_database.py"],
     [
         "test_5_live.py",
+        "test_5_background.py",
         "test_5_locked_out.py",
         "test_5_other_applications.py",
         "test_5_requests.py",
