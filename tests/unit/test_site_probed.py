@@ -113,6 +113,18 @@ def test_failures_are_counted_and_told(site: Site) -> None:
     assert not Path(begun["directory"]).exists()
 
 
+@pytest.mark.parametrize(("status", "limited"), [(429, True), (503, False)])
+def test_a_limit_of_requests_is_not_taken_for_the_change(
+    site: Site, status: int, limited: bool
+) -> None:
+    begun = begin(site)
+    site.status = status
+    more(site)
+    with pytest.raises(AnsibleActionFail) as failed:
+        end(site, begun)
+    assert ("leaves app_health_path out, or a lower probe_rate" in str(failed.value)) is limited
+
+
 def test_failures_may_be_allowed(site: Site) -> None:
     begun = begin(site)
     site.status = 502

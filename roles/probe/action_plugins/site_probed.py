@@ -15,6 +15,10 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 PROGRAM = Path(__file__).parents[1] / "files" / "open_loop.py"
+LIMITED = (
+    "That was a limit on how often one client may ask, and not the change. Valid is an application whose own limit "
+    "leaves app_health_path out, or a lower probe_rate (requests a second).\n"
+)
 PATIENCE = 60  # seconds after its end in which the last requests must have been answered
 
 
@@ -68,9 +72,10 @@ def end(begun: dict[str, Any], url: str, allowed: int, back: str) -> dict[str, A
     )
     if len(failures) > allowed:
         first = "\n".join(failures[:10])
+        limited = all(failure.endswith("status 429") for failure in failures)
         raise AnsibleActionFail(
             f"The change is live, but more than {allowed} requests failed (probe_allowed). {said}\n{first}\n"
-            f"To go back, type: {back}"
+            f"{LIMITED if limited else ''}To go back, type: {back}"
         )
     return {"changed": False, **found, "said": said}
 
