@@ -13,7 +13,10 @@ SKIPPED = {".git", ".venv", "venv", "__pycache__", "node_modules", ".pytest_cach
 
 
 class Refused(Exception):
-    """The operator's input cannot work; says what is wrong, what is valid and what to type."""
+    """The operator's input cannot work; says what is wrong, what is valid and what to type; no URL's password."""
+
+    def __str__(self):
+        return re.sub(r"(https?://)[^\s/@]+@", r"\1********@", super().__str__())
 
 
 def released_files(source):

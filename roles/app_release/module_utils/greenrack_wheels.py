@@ -13,6 +13,8 @@ from ansible.module_utils.greenrack_source import Refused
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 ENTRY = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)")
+# What a lock file says of indexes; uv reads it there by itself.
+INDEX = re.compile(r"^(?:-i|--(?:extra-)?index-url)[ =].*$", re.M)
 NO_WHEEL = re.compile(r"No matching distribution found for ([\w.-]+)==")
 ONLY_WITH = {
     "psycogreen": {"psycopg2", "psycopg2-binary"}
@@ -193,10 +195,11 @@ def resolved(lock_path, target):
 def fetch(lock_path, target, directory):
     """Fill `directory` with the wheels of the lock file for `target`, and a requirements.txt."""
     wanted = resolved(lock_path, target)
+    indexes = INDEX.findall(lock_path.read_text(encoding="utf-8"))
     sources = {}
     while True:
         lines = [text for name, (_, text) in wanted.items() if name not in sources]
-        done = _pip("download", target.pip_options(), lines, directory)
+        done = _pip("download", target.pip_options(), indexes + lines, directory)
         if done.returncode == 0:
             break
         lacking = NO_WHEEL.search(done.stderr)
@@ -205,7 +208,7 @@ def fetch(lock_path, target, directory):
             raise Refused(f"{lock_path} cannot be satisfied for {target}:\n{done.stderr.strip()}")
         sources[name] = wanted[name]
     for name, (version, text) in sources.items():
-        _build(name, version, text, directory, target)
+        _build(name, version, [*indexes, text], directory, target)
     pins = [f"{name}=={version}" for name, (version, _) in sorted(wanted.items())]
     (directory / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
 
@@ -223,17 +226,24 @@ def _pip(verb, options, lines, directory):
     return done
 
 
-def _build(name, version, text, directory, target):
+def _build(name, version, lines, directory, target):
     """Build a distribution that comes as source only; refuse it if that takes a compiler."""
     other = READY_BUILT.get(name)
     said = ""
     if not other:
         # Older ones say nothing of what builds them, and pip would take for it what this environment has.
-        done = _pip("wheel", ["--use-pep517"], [text], directory)
+        done = _pip("wheel", ["--use-pep517"], lines, directory)
         wheels = [path.name for path in directory.glob("*.whl")]
         built = [wheel for wheel in wheels if normal(wheel.split("-")[0]) == name]
         if done.returncode == 0 and built and built[0].endswith("-none-any.whl"):
             return
+        if "(from versions: none)" in done.stderr and "require a different" not in done.stderr:
+            raise Refused(
+                f"pip finds no {name}=={version}. If that is about the network, cure it and type the same command "
+                "again. Where it is on an index of your own, pip is to know that as uv does: by a line "
+                "--extra-index-url URL of the lock file, or here, by: export UV_INDEX=URL PIP_EXTRA_INDEX_URL=URL\n"
+                + done.stderr.strip()[-500:]
+            )
         if done.returncode != 0:
             said = (
                 "To build it here, as Python alone, has failed. If that is about the network, cure it and type the "
