@@ -16,6 +16,14 @@ from tests.stack.lab import ROOT, Lab
 
 PORT, AT_ONCE = 8082, 20
 TRUSTED = ["127.0.0.2", "127.0.1.0/24"]
+TYPES = {
+    "a.mjs": "application/javascript; charset=utf-8",
+    "a.js": "application/javascript; charset=utf-8",
+    "a.css": "text/css; charset=utf-8",
+    "a.txt": "text/plain; charset=utf-8",
+    "a.html": "text/html; charset=utf-8",
+    "a.png": "image/png",
+}
 WAYS = [("uwsgi_gevent", "uwsgi"), ("gunicorn_sync", "uwsgi"), ("uwsgi_sync", "http")]
 
 
@@ -25,12 +33,16 @@ def mirror(single, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mirror")
     shutil.copy(Path(__file__).with_name("mirror.py"), folder)
     shutil.copy(ROOT / "app/demo/requirements.txt", folder)
+    (folder / "static").mkdir()
+    for name in TYPES:
+        (folder / "static" / name).write_text("ü")
     groups = {"app": {"box1": 11}, "proxy": {"box1": 11}}
     variables = {
         "app_name": "mirror",
         "app_source": str(folder),
         "app_module": "mirror:app",
         "app_port": 8020,
+        "app_static": {"/static/": "static"},
         "nginx_port": PORT,
         "nginx_trusted_proxies": TRUSTED,
         "nginx_connection_limit": AT_ONCE,
@@ -223,6 +235,12 @@ def _asked(site, request):
         link.sendall(request.encode())
         answer = b"".join(iter(lambda: link.recv(65536), b""))
     return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+def test_a_static_file_has_a_type_that_browsers_take(ask):
+    answers = {name: ask("GET", f"/static/{name}") for name in TYPES}
+    assert {name: answer.headers["Content-Type"] for name, (answer, _) in answers.items()} == TYPES
+    assert {told for _, told in answers.values()} == {"ü".encode()}
 
 
 def test_large_cookies_are_passed_on(ask):
