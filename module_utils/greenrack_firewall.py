@@ -7,7 +7,8 @@ from pathlib import Path
 
 KEPT = Path("/etc/greenrack/firewall")
 BASE = KEPT / "base.nft"
-BOOT = Path("/etc/nftables.conf")  # what nftables.service loads
+UNIT = Path("/etc/systemd/system/greenrack-firewall.service")  # loads it at boot
+BOOT = Path("/etc/nftables.conf")  # flushes the tables of all, for whoever loads it
 INCLUDE = f'include "{BASE}"\n'
 TABLE = ("table", "inet", "greenrack")
 
@@ -21,10 +22,10 @@ def succeeds(*command):
 
 
 def stands():
-    """Say whether the kernel has the table, and will have it again after a reboot."""
+    """Say whether the kernel has the table, and will have it after a reboot, and after BOOT was loaded."""
     return (
         BOOT.exists()
         and INCLUDE in BOOT.read_text("utf-8")
-        and succeeds("systemctl", "is-enabled", "--quiet", "nftables.service")
+        and succeeds("systemctl", "is-enabled", "--quiet", UNIT.name)
         and succeeds("nft", "list", *TABLE)
     )

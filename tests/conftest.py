@@ -16,7 +16,13 @@ import pytest
 # one whose lab is touched by nobody before comes first.
 GROUPS = [
     ["test_1_fresh_hosts.py", "test_2_deployed.py", "test_3_changes.py", "test_7_driver.py"],
-    ["test_2_strangers.py", "test_6_tls.py", "test_8_internal_tls.py", "test_9_app_tls.py"],
+    [
+        "test_2_firewall.py",
+        "test_2_strangers.py",
+        "test_6_tls.py",
+        "test_8_internal_tls.py",
+        "test_9_app_tls.py",
+    ],
     ["test_4_modes.py", "test_6_database.py"],
     [
         "test_5_live.py",

@@ -56,32 +56,6 @@ def test_what_listens_later_is_shut(deployed):
         deployed.run("app1", "systemctl stop later.service")
 
 
-def test_first_firewall_closes_nothing_unasked(deployed):
-    run = deployed.play("site.yml", "--tags", "firewall", "-e", "firewall=false")
-    assert run.code == 0, run.output
-    deployed.run("api1", "systemd-run --unit=other python3 -m http.server 7000")
-    try:
-        while "7000" not in deployed.run("api1", "ss -Hltn"):
-            time.sleep(0.2)
-        run = deployed.play("site.yml")
-        assert run.code != 0
-        assert "port 7000 (other.service)" in run.output, run.output
-        assert """-e '{"firewall_open": [{"port": 7000}]}'""" in run.output, run.output
-        assert sum(run.changed.values()) == 0, run.output
-        address = deployed.address("api1")
-        assert knock(deployed, "proxy1", address, 7000) == "open"
-        left_open = json.dumps(
-            {"firewall_open": [{"port": 7000, "from": [f"{deployed.prefix}.11"]}]}
-        )
-        assert deployed.play("site.yml", "-e", left_open).code == 0
-        assert knock(deployed, "proxy1", address, 7000) == "open"
-        assert knock(deployed, "load1", address, 7000) == "shut"
-    finally:
-        deployed.run("api1", "systemctl stop other.service")
-    run = deployed.play("site.yml", "--tags", "firewall")
-    assert run.code == 0, run.output
-
-
 def test_ipv6_is_open_and_shut_as_ipv4_is(deployed):
     for name, number in (("proxy1", 11), ("app1", 21), ("load1", 51)):
         deployed.run(name, "sysctl -w net.ipv6.conf.host0.disable_ipv6=0")
@@ -92,25 +66,6 @@ def test_ipv6_is_open_and_shut_as_ipv4_is(deployed):
     assert deployed.run("load1", f"python3 -c '{asked}'") == "200"
     assert knock(deployed, "app1", "fd00::21", 22) == "open"
     assert knock(deployed, "load1", "fd00::21", 22) == "shut"
-
-
-def test_rules_outlive_a_boot(deployed):
-    deployed.run("db1", "nft delete table inet greenrack")
-    assert knock(deployed, "load1", deployed.address("db1"), 5432) == "open"
-    deployed.run("db1", "systemctl restart nftables.service")
-    assert knock(deployed, "load1", deployed.address("db1"), 5432) == "shut"
-    assert deployed.host("db1").service("nftables.service").is_enabled
-
-
-def test_what_somebody_has_taken_away_is_put_back(deployed):
-    deployed.run("db1", "nft delete table inet greenrack")
-    deployed.run("api1", "systemctl disable nftables.service")
-    deployed.run("app1", "sed -i /greenrack/d /etc/nftables.conf")
-    run = deployed.play("site.yml", "--tags", "firewall")
-    assert {name for name in run.changed if run.changed[name]} == {"db1", "api1", "app1"}, run
-    assert knock(deployed, "load1", deployed.address("db1"), 5432) == "shut"
-    assert deployed.host("api1").service("nftables.service").is_enabled
-    assert "greenrack/firewall/base.nft" in deployed.run("app1", "cat /etc/nftables.conf")
 
 
 def test_wrong_network_locks_nobody_out(deployed):

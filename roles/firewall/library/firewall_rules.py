@@ -3,12 +3,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 from ansible.module_utils import greenrack_files
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.greenrack_firewall import BASE, BOOT, INCLUDE, KEPT, TABLE, stands
+from ansible.module_utils.greenrack_firewall import (
+    BASE,
+    BOOT,
+    INCLUDE,
+    KEPT,
+    TABLE,
+    UNIT,
+    stands,
+)
 
 DOCUMENTATION = r"""
 module: firewall_rules
@@ -16,13 +25,15 @@ short_description: Try nftables rules, and keep them or go back
 description:
   - The rules are a table of their own, C(inet greenrack). All applications of a host share its base; each adds its own.
   - C(tried) checks and loads the rules, and writes nothing yet. A timer loads those before again, as does a reboot.
-  - C(kept) writes them for nftables.service to find at boot, and ends the timer. C(undone) does not wait for it.
-  - C(absent) takes the application's away, and the table with those of the last one.
+  - C(kept) writes them, and a unit that loads them at boot, and ends the timer. C(undone) does not wait for it.
+  - C(absent) takes the application's away, and the table and its unit with those of the last one.
+  - nftables.service, which flushes the tables of all, is disabled where an earlier version enabled it.
 options:
   application: {description: Whose services they are, type: str, required: true}
   state: {description: What is wanted, type: str, choices: [tried, kept, undone, absent], required: true}
   base: {description: "The table, with its include of all rules, for C(tried) and C(kept)", type: str, default: ""}
   services: {description: "The application's rules, for C(tried) and C(kept)", type: str, default: ""}
+  unit: {description: "The unit that loads them at boot, for C(tried) and C(kept)", type: str, default: ""}
   seconds: {description: Seconds until the host goes back by itself, type: int, default: 30}
 """
 
@@ -32,6 +43,9 @@ seen_as: {description: "Address the controller's SSH comes from, empty if unknow
 """
 
 SERVICES = f'include "{KEPT}/*.services"'
+NO_RULES = "#!/usr/sbin/nft -f\n\nflush ruleset\n"
+# Emptied, so that what an earlier version enabled can be stopped without a flush.
+NO_STOP = Path("/run/systemd/system/nftables.service.d/greenrack.conf")
 TRIED = Path("/run/greenrack-firewall.nft")
 TIMER = "greenrack-firewall-back"
 # Declared first, for it may be gone already.
@@ -45,11 +59,13 @@ class Firewall:
     def __init__(self, module):
         self.module = module
         self.own = KEPT / f"{module.params['application']}.services"
-        boot = BOOT.read_text("utf-8") if BOOT.exists() else "#!/usr/sbin/nft -f\n\nflush ruleset\n"
+        boot = BOOT.read_text("utf-8") if BOOT.exists() else NO_RULES
         self.boot_without = boot.replace(INCLUDE, "")
+        self.earlier = INCLUDE in boot and not UNIT.exists()
         self.wanted = {
             self.own: module.params["services"],
             BASE: module.params["base"],
+            UNIT: module.params["unit"],
             BOOT: self.boot_without.rstrip("\n") + "\n" + INCLUDE,
         }
 
@@ -98,7 +114,10 @@ class Firewall:
                 msg="It took too long to reach the host anew, and it has gone back by itself."
             )
         greenrack_files.bring_up_to_date(self.module, self.files())
-        self.run("systemctl", "enable", "--quiet", "nftables.service")
+        self.run("systemctl", "daemon-reload")
+        self.run("systemctl", "enable", "--quiet", UNIT.name)
+        self.give_back()
+        self.run("systemctl", "start", UNIT.name)
         self.disarm()
         return {"changed": True, "pending": False}
 
@@ -117,8 +136,32 @@ class Firewall:
             if not list(KEPT.glob("*.services")):
                 BASE.unlink(missing_ok=True)
                 BOOT.write_text(self.boot_without, "utf-8")
+                self.give_back()
+                self.succeeds("systemctl", "disable", "--quiet", "--now", UNIT.name)
+                UNIT.unlink(missing_ok=True)
+                self.run("systemctl", "daemon-reload")
             self.run("/bin/sh", "-c", BACK)
         return {"changed": True, "pending": False}
+
+    def give_back(self):
+        """Disable nftables.service, if an earlier version has enabled it, and nobody has rules in its file."""
+        if not self.earlier or not self.nobodys():
+            return
+        # When it stops, and when its package is upgraded, it would flush the tables of others.
+        NO_STOP.parent.mkdir(parents=True, exist_ok=True)
+        NO_STOP.write_text("[Service]\nExecStop=\n", "utf-8")
+        self.run("systemctl", "daemon-reload")
+        self.run("systemctl", "disable", "--quiet", "--now", "nftables.service")
+        NO_STOP.unlink()
+        self.run("systemctl", "daemon-reload")
+
+    def nobodys(self):
+        """Say whether nftables.conf is as Debian brought it, but for our line."""
+        shown = self.module.run_command(
+            ["dpkg-query", "--show", "--showformat=${Conffiles}", "nftables"]
+        )
+        digest = hashlib.md5(self.boot_without.encode(), usedforsecurity=False).hexdigest()
+        return self.boot_without == NO_RULES or f"{BOOT} {digest}" in shown[1]
 
     def disarm(self):
         """End the timer, if there is one."""
@@ -147,6 +190,7 @@ def main():
             "state": {"type": "str", "choices": list(states), "required": True},
             "base": {"type": "str", "default": ""},
             "services": {"type": "str", "default": ""},
+            "unit": {"type": "str", "default": ""},
             "seconds": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
