@@ -60,6 +60,7 @@ ansible_facts:
     files: {description: "What each file is that there is, {path: MODE OWNER GROUP SHA256}", type: dict}
     notes: {description: "The first line of each file that there is, {path: line}", type: dict}
     firewall: {description: "Whether role firewall's table is loaded, and will be after a reboot", type: bool}
+    opened: {description: "What it lets in besides services, {tcp: [port], udp: [port]}", type: dict}
     units: {description: "Each unit's {active: bool, environment: {NAME: value}}", type: dict}
     listeners: {description: "TCP ports listened on, {port: units, parted by a space}; a unit may be empty", type: dict}
     believed: {description: "The SHA-256 of each certificate in that file, as it is written there", type: list}
@@ -277,6 +278,7 @@ def main():
         "files": files(module.params["files"]),
         "notes": notes(module.params["notes"]),
         "firewall": greenrack_firewall.stands(),
+        "opened": greenrack_firewall.opened(),
         "listeners": listeners(),
         "exposed": sorted({port for _, port, exposed in sockets(*LISTENING) if exposed}),
         "exposed_udp": exposed_udp(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -29,3 +30,12 @@ def stands():
         and succeeds("systemctl", "is-enabled", "--quiet", UNIT.name)
         and succeeds("nft", "list", *TABLE)
     )
+
+
+def opened():
+    """Return {protocol: ports} that all applications of the host let in: SSH, and what was in firewall_open."""
+    text = BASE.read_text("utf-8") if BASE.exists() else ""
+    found = {"tcp": set(), "udp": set()}
+    for protocol, ports in re.findall(r"(tcp|udp) dport \{ ([0-9, ]+) \} accept", text):
+        found[protocol].update(map(int, ports.split(",")))
+    return {protocol: sorted(ports) for protocol, ports in found.items()}

@@ -18,6 +18,8 @@ SERVICES = [
     {"port": 8000, "from": ["fd00::1"]},
 ]
 
+# Of the stack, and what else is held by its unit is not.
+NGINX = {"hosts": ["host1"], "port": 80, "unit": r"^nginx\.service$", "roles": []}
 OPEN = [{"port": 9100}, {"port": 51820, "protocol": "udp", "from": ["10.0.0.0/8"]}]
 
 
@@ -77,7 +79,7 @@ def test_an_address_that_is_none_is_no_rule(tmp_path: Path) -> None:
     ("listeners", "ports"),
     [
         ({"22": "ssh.service", "2222": "ssh.service", "80": "nginx.service"}, [22, 2222]),
-        ({"2222": "sshd.service"}, [22, 2222]),
+        ({"2222": "sshd.service", "2223": "ssh.socket"}, [22, 2222, 2223]),
         ({}, [22]),
     ],
 )
@@ -87,18 +89,32 @@ def test_every_port_of_sshd_stays_open(listeners: dict[str, str], ports: list[in
 
 
 def test_what_the_firewall_would_close_is_named_by_its_protocol() -> None:
-    """Until it is open, or may be closed, and at the first time alone."""
-    there = {"exposed_udp": [53, 5353, 51820], "exposed": [53], "listeners": {"53": "dns.service"}}
+    """Until it is open, or may be closed; after the first time, what was open alone."""
+    there = {"exposed_udp": [53, 5353, 51820], "exposed": [53, 80, 443, 5433]}
+    there["listeners"] = {
+        "53": "dns.service",
+        "443": "nginx.service",
+        "5433": "postgresql@15-x.service",
+    }
+    there["opened"] = {"tcp": [22, 443], "udp": [53]}
     there["entries"] = {"/etc/greenrack/firewall": []}
     given = {"ansible_facts": {"greenrack": there}, "preflight_firewall": True}
-    given |= {"preflight_close": [5353], "firewall_open": OPEN, "preflight_parts": []}
+    given |= {"preflight_close": [5353], "firewall_open": OPEN, "preflight_parts": [NGINX]}
+    given["firewall_services"] = [ANY]
     tcp, udp = "__preflight_shut", "__preflight_shut_udp"
     assert (evaluate("preflight", tcp, **given), evaluate("preflight", udp, **given)) == (
-        [53],
+        [53, 443, 5433],
         [53],
     )
-    given["firewall_services"] = [{"port": 53, "protocol": "udp"}]
-    assert (evaluate("preflight", tcp, **given), evaluate("preflight", udp, **given)) == ([53], [])
+    given["firewall_services"] = [ANY, {"port": 53, "protocol": "udp"}]
+    assert (evaluate("preflight", tcp, **given), evaluate("preflight", udp, **given)) == (
+        [53, 443, 5433],
+        [],
+    )
     there["entries"] = {"/etc/greenrack/firewall": ["base.nft"]}
-    del given["firewall_services"]
-    assert (evaluate("preflight", tcp, **given), evaluate("preflight", udp, **given)) == ([], [])
+    assert (evaluate("preflight", tcp, **given), evaluate("preflight", udp, **given)) == ([443], [])
+    given["firewall_services"] = [ANY]
+    assert (evaluate("preflight", tcp, **given), evaluate("preflight", udp, **given)) == (
+        [443],
+        [53],
+    )
