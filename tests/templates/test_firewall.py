@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import greenrack_modules
 import pytest
-from render import evaluate, render
+from render import evaluate, of_role, render
 
 ANY = {"port": 80, "from": []}
 SERVICES = [
@@ -118,3 +119,30 @@ def test_what_the_firewall_would_close_is_named_by_its_protocol() -> None:
         [443],
         [53],
     )
+
+
+def test_what_it_lets_in_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    firewall = greenrack_modules.load("greenrack_firewall")
+    monkeypatch.setattr(firewall, "BASE", tmp_path / "base.nft")
+    assert firewall.opened() == {"tcp": [], "udp": []}
+    given = {"firewall_open": OPEN, "firewall_ssh_ports": [22, 2222]}
+    (tmp_path / "base.nft").write_text(render("firewall", "firewall.nft.j2", **given))
+    assert firewall.opened() == {"tcp": [22, 2222, 9100], "udp": [51820]}
+
+
+@pytest.mark.parametrize("unit", ["docker.service", "apache2.service", ""])
+def test_of_dockers_ports_it_is_said_that_they_stay_open(unit: str) -> None:
+    (check,) = [
+        check
+        for check in of_role("preflight", "vars")["__preflight_checks"]
+        if "which the firewall would close" in check["says"]
+    ]
+    there = {"exposed": [8080], "exposed_udp": [53], "listeners": {"8080": unit}}
+    there["entries"] = {"/etc/greenrack/firewall": []}
+    given = {"ansible_facts": {"greenrack": there}, "firewall_open": OPEN[:1]}
+    given |= {"preflight_firewall": True, "preflight_close": [], "says": check["says"]}
+    said = evaluate("preflight", "says", **given)
+    assert f"port 8080 ({unit or 'no systemd unit'}), UDP port 53, which the" in said
+    wanted = '[{"port": 9100}, {"port": 8080}, {"port": 53, "protocol": "udp"}]'
+    assert f"firewall_open: {wanted}. To close" in said
+    assert ("Docker" in said) == (unit == "docker.service")
