@@ -16,7 +16,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from ansible.module_utils import greenrack_firewall
+from ansible.module_utils import greenrack_firewall, greenrack_programs
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.greenrack_programs import addresses, installed, sshd, system_python
 
@@ -219,6 +219,8 @@ def listeners():
                     found[inodes[inode]].add(unit_of(process))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
+    known = greenrack_programs.socket_units() if {"init.scope"} in found.values() else {}
+    found |= {port: {unit} for port, unit in known.items() if found.get(port) == {"init.scope"}}
     return {port: " ".join(sorted(units)) for port, units in found.items()}
 
 

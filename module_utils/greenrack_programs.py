@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -17,6 +18,13 @@ def installed():
     query = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\\n"]
     shown = subprocess.run(query, capture_output=True, text=True, check=False).stdout
     return [line.split()[1] for line in shown.splitlines() if line[1:3] == "i "]
+
+
+def socket_units():
+    """Return {port: unit} of TCP sockets that systemd holds for units, one of several."""
+    command = ["systemctl", "list-sockets", "--show-types", "--no-legend", "--full"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return dict(re.findall(r":(\d+) +Stream +(\S+[.]socket)", shown))
 
 
 def system_python():
