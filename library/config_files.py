@@ -25,6 +25,7 @@ options:
       mode: {description: Octal permissions, type: str, default: "0644"}
       owner: {description: User it belongs to, type: str, default: root}
       group: {description: Group it belongs to, type: str, default: root}
+      keep: {description: "Whether what is there first is kept, as PATH.before-greenrack", type: bool, default: false}
       validate: {description: "Shell command that must succeed, with %s for a file with the new content", type: str}
 """
 

@@ -16,7 +16,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from ansible.module_utils import greenrack_firewall, greenrack_programs
+from ansible.module_utils import greenrack_firewall, greenrack_programs, greenrack_theirs
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.greenrack_programs import addresses, installed, sshd, system_python
 
@@ -69,6 +69,7 @@ ansible_facts:
     exposed_udp: {description: "UDP ports the same, but for DHCP's", type: list}
     sudo: {description: Whether there is sudo, type: bool}
     sshd: {description: "What sshd makes of its configuration, line by line, such as x11forwarding no", type: list}
+    theirs: {description: "What programs do for somebody else, {program: what our files would end}", type: dict}
     addresses: {description: "Addresses of the host's interfaces, but for the loopback's", type: list}
 """
 
@@ -286,6 +287,7 @@ def main():
         "exposed_udp": exposed_udp(),
         "ipv6": ipv6(),
         "sshd": sshd(),
+        "theirs": greenrack_theirs.theirs(),
         "sudo": shutil.which("sudo") is not None,
         "addresses": addresses(),
         "units": units(module.params["units"]),

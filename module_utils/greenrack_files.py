@@ -20,6 +20,7 @@ OPTIONS = {
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str", "default": "root"},
     "validate": {"type": "str"},
+    "keep": {"type": "bool", "default": False},
 }
 
 
@@ -107,13 +108,25 @@ class File:
                 f"'{self.wanted['validate']}' says:\n{out}{err}"
             )
 
+    def folder(self):
+        """Open the directory it is in."""
+        try:
+            return directory(self.path.parent)
+        except OSError as error:
+            self.module.fail_json(msg=f"{self.path} was not written: {error}")
+
+    def keep(self):
+        """Give what is there a second name, under which it stays; the first that was kept is."""
+        folder = self.folder()
+        name, options = self.path.name, {"src_dir_fd": folder, "dst_dir_fd": folder}
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            os.link(name, f"{name}.before-greenrack", follow_symlinks=False, **options)
+        os.close(folder)
+
     def write(self):
         """Write the file beside its name, as nobody's but root's, and move it there when it is whole."""
         owner, group = pwd.getpwnam(self.wanted["owner"]), grp.getgrnam(self.wanted["group"])
-        try:
-            folder = directory(self.path.parent)
-        except OSError as error:
-            self.module.fail_json(msg=f"{self.path} was not written: {error}")
+        folder = self.folder()
         partial = f".{self.path.name}.{secrets.token_hex(4)}"
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -146,6 +159,8 @@ def bring_up_to_date(module, wanted):
         for file in old:
             file.validate()
         os.umask(0o022)  # of the directories that are made: root's own may be stricter
+        for file in [file for file in old if file.wanted.get("keep")]:
+            file.keep()  # all before any is written: who is interrupted finds them
         for file in old:
             file.write()
     return [str(file.path) for file in old], diff

@@ -31,6 +31,7 @@ GROUPS = [
         "test_5_other_applications.py",
         "test_5_requests.py",
         "test_5_single_host.py",
+        "test_5_taken_over.py",
     ],
     ["test_scenarios.py"],
     ["test_6_batches.py"],

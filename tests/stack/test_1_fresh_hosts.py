@@ -157,6 +157,29 @@ def test_hosts_that_do_not_suit_are_refused(lab):
         lab.run("db1", f"mv /root/kept {release} && rm -r /var/lib/postgresql")
 
 
+# What somebody else's nginx, PostgreSQL and pgBackRest have, and what is said of it.
+THEIRS = {
+    "proxy1": ("nginx/sites-enabled/crm", "server { listen 81; }"),
+    "db1": ("postgresql/15/main/pg_hba.conf", "host crm crm 10.0.0.0/8 ldap ldapbindpasswd=geheim"),
+    "api1": ("pgbackrest.conf", "[crm]\npg1-path=/var/lib/crm"),
+}
+SAID = [
+    *("/etc/nginx/sites-enabled/crm", "rule 'host crm crm 10.0.0.0/8 ldap'"),
+    *("stanza crm in /etc/pgbackrest.conf", '-e \'{"preflight_take_over": ["nginx"]}\''),
+    *('["postgresql-15"]', '["pgbackrest"]', "FILE.before-greenrack"),
+]
+
+
+def test_hosts_that_serve_somebody_else_are_refused(lab):
+    main = "mkdir -p /etc/nginx && echo 'include sites-enabled/*;' > /etc/nginx/nginx.conf"
+    lab.run("proxy1", main)
+    for name, (path, text) in THEIRS.items():
+        lab.run(name, f"mkdir -p $(dirname /etc/{path}) && printf '{text}\\n' > /etc/{path}")
+    refused(lab, SAID, "--diff")
+    for name in THEIRS:
+        lab.run(name, "rm -rf /etc/nginx /etc/postgresql /etc/pgbackrest.conf")
+
+
 def test_what_has_failed_on_hosts_is_told(lab):
     """As conftest.py adds it to what is said of a test that failed."""
     lab.host("db1").run("systemd-run --unit=broken --wait sh -c 'echo why it is; exit 3'")

@@ -204,3 +204,26 @@ def test_no_other_application_is_shut_out_of_postgresql(line: str, tls: bool, pa
     given = {"postgresql_listen_address": "10.0.0.41", "postgresql_tls": tls}
     asked = right("PostgreSQL there serves", facts, preflight_postgresql=15, **given)
     assert asked is (passes and (tls or "by TLS" not in line))
+
+
+SITE = ["/etc/nginx/sites-enabled/crm"]
+
+
+@pytest.mark.parametrize(
+    ("replaces", "given", "ends"),
+    [
+        (["nginx"], [], ["nginx"]),
+        ([], [], []),  # a release, which brings no nginx
+        (["postgresql-15"], [], []),
+        (["nginx", "archive-15"], ["nginx"], ["archive-15"]),
+        (["nginx", "archive-15"], ["nginx", "archive-15"], []),
+    ],
+)
+def test_what_serves_somebody_else_is_ended_by_who_says_so(
+    replaces: list[str], given: list[str], ends: list[str]
+) -> None:
+    facts = {"theirs": {"nginx": SITE, "archive-15": ["archive_command in postgresql.conf"]}}
+    told = {"preflight_replaces": replaces, "preflight_take_over": given}
+    assert right("what this run would end", facts, **told) is (ends == [])
+    seen = {"ansible_facts": {"greenrack": facts}, **told}
+    assert list(evaluate("preflight", "__preflight_theirs", **seen)) == ends

@@ -151,3 +151,22 @@ def test_what_is_no_file_is_not_read_and_becomes_one(tmp_path: Path, what: str) 
     assert "geheim" not in str(run(wanted, check=True))
     assert run(wanted)["paths"] == [str(path)]
     assert (path.is_symlink(), path.read_text()) == (False, "a\n")
+
+
+def test_what_was_there_first_is_kept(path: Path) -> None:
+    """With its mode, and no more than once."""
+    path.write_text("theirs\n")
+    path.chmod(0o600)
+    wanted = {"path": str(path), "keep": True}
+    run({**wanted, "content": "a"}, check=True)
+    kept = path.with_name("demo.conf.before-greenrack")
+    assert not kept.exists()
+    run({**wanted, "content": "a"})
+    run({**wanted, "content": "b"})
+    assert (kept.read_text(), path.read_text()) == ("theirs\n", "b\n")
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_is_kept_of_what_was_not_there(path: Path) -> None:
+    run({"path": str(path), "content": "a", "keep": True})
+    assert [file.name for file in path.parent.iterdir()] == ["demo.conf"]
