@@ -62,6 +62,15 @@ def test_it_is_made_anew_for_another_name_and_without_a_whole_key(tmp_path):
     assert len(found) == 4
 
 
+def test_who_is_in_the_group_comes_in_whatever_roots_umask_is(tmp_path):
+    before = os.umask(0o027)
+    try:
+        made(tmp_path)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "tls").stat().st_mode & 0o777 == 0o755
+
+
 def test_a_dry_run_makes_nothing(tmp_path):
     assert made(tmp_path, check=True)["changed"]
     assert not (tmp_path / "tls").exists()

@@ -84,6 +84,7 @@ def main():
         module.exit_json(changed=False, certificate=certificate.read_text("ascii"))
     if module.check_mode:
         module.exit_json(changed=True, certificate="")
+    os.umask(0o022)  # root's own may be stricter, and the group has to come in
     directory.mkdir(mode=0o755, exist_ok=True)
     os.umask(0o077)
     new = {path: path.with_suffix(path.suffix + ".new") for path in (key, certificate)}
