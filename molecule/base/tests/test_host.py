@@ -19,7 +19,6 @@ def test_clock_is_kept(host: Host) -> None:
     [
         'APT::Periodic::Update-Package-Lists "1";',
         'APT::Periodic::Unattended-Upgrade "1";',
-        'Unattended-Upgrade::Automatic-Reboot "false";',
     ],
 )
 def test_security_updates_come_by_themselves(host: Host, setting: str) -> None:
