@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 
 def addresses():
@@ -37,9 +38,15 @@ def system_python():
 
 
 def sshd():
-    """Return what sshd makes of its configuration, line by line; nothing where it cannot be read, or there is none."""
+    """Return what sshd makes of its configuration, line by line; nothing where it cannot be read, or there is none.
+
+    Of a Match block it tells nothing: whom its files ask for more than one proof, or for another, comes behind.
+    """
     try:
         said = subprocess.run(["/usr/sbin/sshd", "-T"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return []
-    return said.stdout.splitlines()
+    files = [Path("/etc/ssh/sshd_config"), *sorted(Path("/etc/ssh/sshd_config.d").glob("*.conf"))]
+    texts = [path.read_text("utf-8", "replace") for path in files if path.is_file()]
+    asked = re.findall(r"^\s*(AuthenticationMethods)[\s=]+(.+)", "\n".join(texts), re.I | re.M)
+    return said.stdout.splitlines() + [" ".join(line).lower() for line in asked]

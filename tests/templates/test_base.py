@@ -1,4 +1,4 @@
-"""What role base tells apt, beside what others have told them."""
+"""What role base tells apt and sshd, beside what others have told them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from render import render
+from render import GIVEN, render
 
 THEIRS = """\
 APT::Periodic::Update-Package-Lists "1";
@@ -43,3 +43,19 @@ def test_updates_that_others_see_to_are_left_to_them(
     wanted |= {"Unattended-Upgrade::Automatic-Reboot": "true" if reboots else None}
     wanted |= {"Unattended-Upgrade::Automatic-Reboot-Time": reboots}
     assert {name: (found.get(name) or "").strip('"') or None for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("now", "lines"),
+    [
+        ([], ["LoginGraceTime 30", "MaxAuthTries 4"]),
+        (["logingracetime 120", "maxauthtries 6"], ["LoginGraceTime 30", "MaxAuthTries 4"]),
+        (["logingracetime 30", "maxauthtries 4"], ["LoginGraceTime 30", "MaxAuthTries 4"]),
+        (["logingracetime 20", "maxauthtries 3"], []),
+        (["logingracetime 0", "maxauthtries 3"], ["LoginGraceTime 30"]),
+    ],
+)
+def test_limits_of_ssh_that_are_stricter_stay(now: list[str], lines: list[str]) -> None:
+    facts = {"greenrack": {**GIVEN["ansible_facts"]["greenrack"], "sshd": now}}
+    said = render("base", "sshd.conf.j2", ansible_facts=facts).splitlines()
+    assert [line for line in said if line.startswith(("LoginGrace", "MaxAuth"))] == lines

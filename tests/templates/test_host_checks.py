@@ -227,3 +227,22 @@ def test_what_serves_somebody_else_is_ended_by_who_says_so(
     assert right("what this run would end", facts, **told) is (ends == [])
     seen = {"ansible_facts": {"greenrack": facts}, **told}
     assert list(evaluate("preflight", "__preflight_theirs", **seen)) == ends
+
+
+@pytest.mark.parametrize(
+    ("line", "given", "passes"),
+    [
+        ("authenticationmethods any", {}, True),
+        ("authenticationmethods publickey", {}, True),
+        ("authenticationmethods publickey,keyboard-interactive:pam", {}, False),
+        ("authenticationmethods publickey,password publickey,hostbased", {}, False),
+        ("authenticationmethods publickey,password", {"base_ssh_passwords": True}, True),
+        ("authenticationmethods publickey,password", {"ansible_password": "secret"}, True),
+        ("authenticationmethods publickey,password", {"base_enabled": False}, True),
+        ("authenticationmethods publickey,password", {"preflight_brings": ["nginx"]}, True),
+    ],
+)
+def test_nobody_who_gives_two_proofs_is_locked_out(
+    line: str, given: dict[str, Any], passes: bool
+) -> None:
+    assert right("would take no password", {"sshd": [line]}, **given) is passes
