@@ -162,10 +162,11 @@ def judge(experiment: Experiment, load: Load | None = None) -> Verdict:
 def fruitless(experiment: Experiment) -> str:
     """Return why more rounds would tell nothing, empty where they may: what is asked is never answered with 2xx.
 
-    That is the page's fault where every request was answered with 3xx or 4xx, and else is seen after a round.
+    That is the page's fault where two cells are answered with 3xx or 4xx alone, and else is seen after a round.
     """
     load = experiment.decides
-    docs = [run.doc for cell in experiment.cells for run in experiment.of(cell.name, load).values()]
+    met = [cell for cell in experiment.cells if experiment.of(cell.name, load)]
+    docs = [run.doc for cell in met for run in experiment.of(cell.name, load).values()]
     counts = [doc["counts"] for doc in docs]
     if not load or not counts or any(count["succeeded"] for count in counts):
         return ""
@@ -173,7 +174,8 @@ def fruitless(experiment: Experiment) -> str:
     for count in counts:
         told.update({s: n for s, n in (count["detail"].get("status") or {}).items() if s.isdigit()})
     pages = sum(n for status, n in told.items() if status[0] in "34")
-    if pages < asked and not experiment.complete_rounds():
+    alike = pages == asked and len({cell.duplicate_of or cell.name for cell in met}) > 1
+    if not alike and not experiment.complete_rounds():
         return ""
     answered = ", ".join(f"{n:,} x {status}" for status, n in sorted(told.items()))
     return (

@@ -25,7 +25,7 @@ def socket_units():
     """Return {port: unit} of TCP sockets that systemd holds for units, one of several."""
     command = ["systemctl", "list-sockets", "--show-types", "--no-legend", "--full"]
     shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return dict(re.findall(r":(\d+) +Stream +(\S+[.]socket)", shown))
+    return dict(re.findall(r"(?:\]|[.]\d+):(\d+) +Stream +(\S+[.]socket)", shown))
 
 
 def system_python():

@@ -7,10 +7,12 @@ Runs as root on the database's host, which it stops for as long as that takes.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import fcntl
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from pathlib import Path
 
 from greenrack_recovery import Failed, Recovery, enough_space, run
 
+PR_SET_PDEATHSIG = 1
 # What the unit is told while a restore is at work: a start is skipped as long as the lock is held, which ends with who
 # holds it. That is no failure, which would leave a package half installed.
 UNIT = """[Service]
@@ -38,6 +41,7 @@ def as_owner(work):
             os.initgroups(user.pw_name, user.pw_gid)
             os.setgid(user.pw_gid)
             os.setuid(user.pw_uid)
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # it has the lock, too
             os.chdir("/")
             work()
             os._exit(0)
@@ -62,8 +66,8 @@ def stopped(unit, data):
     try:
         yield
     finally:
-        told.unlink()
-        run("systemctl", "daemon-reload")
+        told.unlink(missing_ok=True)
+        subprocess.run(["systemctl", "daemon-reload"], check=False)
         if not served(data):  # by a server that is not the unit's, for which its start would wait
             subprocess.run(["systemctl", "start", unit], check=True)
 

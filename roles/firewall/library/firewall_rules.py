@@ -48,6 +48,7 @@ NO_RULES = "#!/usr/sbin/nft -f\n\nflush ruleset\n"
 NO_STOP = Path("/run/systemd/system/nftables.service.d/greenrack.conf")
 TRIED = Path("/run/greenrack-firewall.nft")
 TIMER = "greenrack-firewall-back"
+ENABLED = ("systemctl", "is-enabled", "--quiet", UNIT.name)
 # Declared first, for it may be gone already.
 NONE = f"{' '.join(TABLE)}; delete {' '.join(TABLE)}"
 BACK = f"if test -e {BASE}; then nft -f {BASE}; else nft '{NONE}'; fi"
@@ -61,7 +62,7 @@ class Firewall:
         self.own = KEPT / f"{module.params['application']}.services"
         boot = BOOT.read_text("utf-8") if BOOT.exists() else NO_RULES
         self.boot_without = boot.replace(INCLUDE, "")
-        self.earlier = INCLUDE in boot and not UNIT.exists()
+        self.earlier = INCLUDE in boot and not self.succeeds(*ENABLED)
         self.wanted = {
             self.own: module.params["services"],
             BASE: module.params["base"],
@@ -113,10 +114,14 @@ class Firewall:
             self.module.fail_json(
                 msg="It took too long to reach the host anew, and it has gone back by itself."
             )
-        greenrack_files.bring_up_to_date(self.module, self.files())
+        # By the rules' files a run sees that all is done, so they come last.
+        rules = [file for file in self.files() if file["path"] != str(UNIT)]
+        unit = [file for file in self.files() if file["path"] == str(UNIT)]
+        greenrack_files.bring_up_to_date(self.module, unit)
         self.run("systemctl", "daemon-reload")
-        self.run("systemctl", "enable", "--quiet", UNIT.name)
         self.give_back()
+        self.run("systemctl", "enable", "--quiet", UNIT.name)
+        greenrack_files.bring_up_to_date(self.module, rules)
         self.run("systemctl", "start", UNIT.name)
         self.disarm()
         return {"changed": True, "pending": False}
@@ -132,15 +137,18 @@ class Firewall:
         if not self.own.exists():
             return {"changed": False, "pending": False}
         if not self.module.check_mode:
-            self.own.unlink()
-            if not list(KEPT.glob("*.services")):
+            others = [path for path in KEPT.glob("*.services") if path != self.own]
+            if not others:
                 BASE.unlink(missing_ok=True)
-                BOOT.write_text(self.boot_without, "utf-8")
                 self.give_back()
+                BOOT.write_text(self.boot_without, "utf-8")
                 self.succeeds("systemctl", "disable", "--quiet", "--now", UNIT.name)
                 UNIT.unlink(missing_ok=True)
                 self.run("systemctl", "daemon-reload")
-            self.run("/bin/sh", "-c", BACK)
+                self.run("/bin/sh", "-c", BACK)
+            self.own.unlink()
+            if others:
+                self.run("/bin/sh", "-c", BACK)
         return {"changed": True, "pending": False}
 
     def give_back(self):
