@@ -1,11 +1,15 @@
 """An application that shows what it was asked, and answers what it is asked for."""
 
+import gzip
+import subprocess
+import tempfile
 import time
 from hashlib import sha256
 
-from flask import Flask, Response, redirect, request
+from flask import Flask, Response, redirect, request, send_file
 
 app = Flask(__name__)
+FILE = b"a line\n" * 5000
 
 
 @app.get("/healthz")
@@ -44,7 +48,34 @@ def seen(path):
     """Return what was asked for, and how."""
     arguments = request.args.to_dict(flat=False)
     headers = list(request.headers)
-    return {"path": path, "arguments": arguments, "url": request.base_url, "headers": headers}
+    return {
+        "path": path,
+        "arguments": arguments,
+        "url": request.base_url,
+        "address": request.remote_addr,
+        "headers": headers,
+    }
+
+
+@app.get("/headers")
+def headers():
+    """Answer as one that copies another server's answer, headers and all."""
+    copied = {"Connection": "keep-alive", "Keep-Alive": "timeout=5", "Transfer-Encoding": "chunked"}
+    return Response("whole", headers={**copied, "Upgrade": "h2c", "Trailer": "X", "X-Own": "kept"})
+
+
+@app.get("/file/<kind>")
+def file(kind):
+    """Return the same bytes out of a file of some kind."""
+    made = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the answer
+    made.write({"packed": gzip.compress(FILE), "second": b"first" + FILE}.get(kind, FILE))
+    made.seek({"second": 5}.get(kind, 0))
+    if kind == "looked at":
+        made.read(5)
+        made.seek(0)
+    if kind == "pipe":
+        made = subprocess.Popen(["cat"], stdin=made, stdout=subprocess.PIPE).stdout
+    return send_file(gzip.open(made) if kind == "packed" else made, "text/plain")
 
 
 @app.get("/cookies/<int:number>")

@@ -8,8 +8,10 @@ import time
 from hashlib import sha256
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+import yaml
 
 from tests.stack import other_inventory
 from tests.stack.lab import ROOT, Lab
@@ -25,6 +27,12 @@ TYPES = {
     "a.png": "image/png",
 }
 WAYS = [("uwsgi_gevent", "uwsgi"), ("gunicorn_sync", "uwsgi"), ("uwsgi_sync", "http")]
+TABLE = yaml.safe_load((ROOT / "roles/server_mode/vars/main.yml").read_text())["server_mode_table"]
+SPOKEN = [(mode, protocol) for mode, row in TABLE.items() for protocol in row["speaks"]]
+# What each mode, by each protocol, would do in its own way.
+everywhere = pytest.mark.parametrize(
+    "site", [*WAYS, *(way for way in SPOKEN if way not in WAYS)], indirect=True, ids=" by ".join
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +60,7 @@ def mirror(single, tmp_path_factory):
     return Lab(path, single.name, single.prefix)
 
 
-@pytest.fixture(scope="module", params=WAYS, ids=lambda way: " by ".join(way))
+@pytest.fixture(scope="module", params=WAYS, ids=" by ".join)
 def site(mirror, request):
     """The address of the site, under a server mode."""
     mode, protocol = request.param
@@ -109,11 +117,40 @@ def test_what_does_not_read_a_body_is_heard(ask):
         assert [(answer.status, told) for answer, told in answers] == [(200, b"no matter\n")] * 3
 
 
-def test_a_path_and_its_arguments_stay_as_they_are(ask):
-    _, told = ask("GET", "/seen/a%2Fb/c%20d//e?x=1&x=%2F&y=%E2%82%AC")
+@everywhere
+def test_a_path_and_its_arguments_stay_as_they_are(site, ask):
+    _, told = ask("GET", "/seen/a%2Fb/c%20d//e/caf%C3%A9/%2525?x=1&x=%2F&y=%E2%82%AC")
     seen = json.loads(told)
-    assert seen["path"] == "a/b/c d//e"
+    assert seen["path"] == "a/b/c d//e/café/%25"
     assert seen["arguments"] == {"x": ["1", "/"], "y": ["€"]}
+    for query, arguments in (("", {}), ("?b=1", {"b": ["1"]})):
+        _, told = ask("GET", f"/seen/a%3Fb=1{query}")
+        seen = json.loads(told)
+        assert (seen["path"], seen["arguments"]) == ("a?b=1", arguments)
+
+
+@everywhere
+def test_an_application_sees_the_address_of_its_client(site, ask):
+    _, told = ask("GET", "/seen/a", headers={"X-Real-IP": "192.0.2.1"})
+    seen = json.loads(told)
+    told = {name.lower(): value for name, value in seen["headers"]}
+    with socket.create_connection((site, PORT)) as link:
+        here = link.getsockname()[0]
+    assert [seen["address"], told["x-real-ip"], told["x-forwarded-for"]] == [here] * 3
+
+
+@everywhere
+def test_headers_of_another_servers_connection_do_no_harm(site, ask):
+    answer, body = ask("GET", "/headers")
+    assert (answer.status, body, answer.headers["X-Own"]) == (200, b"whole", "kept")
+    assert {"Keep-Alive", "Trailer", "Upgrade"}.isdisjoint(answer.headers.keys())
+
+
+@everywhere
+@pytest.mark.parametrize("kind", ["plain", "second", "looked at", "packed", "pipe"])
+def test_a_file_is_sent_from_where_it_is_read(site, ask, kind):
+    answer, body = ask("GET", f"/file/{quote(kind)}")
+    assert (answer.status, body == b"a line\n" * 5000) == (200, True), len(body)
 
 
 @pytest.mark.parametrize(

@@ -214,12 +214,15 @@ def test_behind_nginx_an_application_is_asked_when_the_body_is_there(
     assert environ["wsgi.input"].closed is (kept == "BufferedRandom"), "a file stays open"
 
 
-def test_a_file_that_is_the_answer_is_handed_over_as_it_is(entry: Any) -> None:
-    """To uWSGI, which knows it by itself."""
-    module, served = entry(HASTY)
-    module.answer = io.BytesIO(b"a file")
-    environ = {"CONTENT_LENGTH": "100000", "wsgi.input": Sent(bytes(100_000))}
-    assert served(environ, None) is module.answer
+def test_an_answer_begins_without_what_is_the_connections(entry: Any) -> None:
+    """And with what is wrong in its place: uWSGI takes no argument by its name."""
+    headers = "[('Connection', 'close'), ('TE', 'a'), ('A', 'b')]"
+    begins = f"begin('200 OK', {headers}, exc_info=environ.get('wrong'))"
+    served = entry(f"def app(environ, begin):\n    {begins}\n    return []\n")[1]
+    for environ, more in (({}, ()), ({"wrong": (1, 2, 3)}, ((1, 2, 3),))):
+        told: list[Any] = []
+        served(environ, lambda *given, told=told: told.append(given))
+        assert told == [("200 OK", [("A", "b")], *more)]
 
 
 def test_a_body_that_ends_too_early_is_no_request(entry: Any) -> None:

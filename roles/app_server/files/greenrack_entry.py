@@ -37,6 +37,11 @@ except SystemExit:  # of which no server says where it was raised
     traceback.print_exc()
     raise
 
+_switches = os.environ.get("GREENRACK_SWITCHES", "").split(",")
+_uwsgi = sys.modules.get("uwsgi")  # not imported: an application may have a module of that name
+# nginx has decoded the path that it sends by the uwsgi protocol, and gunicorn decodes it again.
+_twice = "protocol=uwsgi" in _switches and not hasattr(_uwsgi, "cores")
+
 _IN_MEMORY = 2**16  # bytes of a body; a larger one goes to a file
 
 
@@ -72,12 +77,35 @@ class _Answer:
 
 
 def _as_asked(environ):
-    """Say which site was asked, as nginx does: by themselves servers say their own socket's address, or nothing."""
+    """Say what was asked, and by whom, as nginx does; by themselves servers tell of their own socket, or nothing."""
+    if _twice:
+        path, query = environ["RAW_URI"], environ["QUERY_STRING"]
+        path = path.removesuffix(f"?{query}") if query else path
+        environ["PATH_INFO"] = path.removeprefix(environ["SCRIPT_NAME"])
+    if "HTTP_X_REAL_IP" in environ:
+        environ["REMOTE_ADDR"] = environ["HTTP_X_REAL_IP"]
     scheme = environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", "http")
     host, port = re.fullmatch(r"(\[.*\]|[^:]*)(?::(\d+))?.*", environ.get("HTTP_HOST", "")).groups()
     if host:
         environ["SERVER_NAME"] = host
     environ["SERVER_PORT"] = port or {"https": "443"}.get(scheme, "80")
+
+
+# Of a server's own connection, and no application's to say (PEP 3333): one server fails, one keeps them to itself, and
+# what others pass on, nginx believes.
+_HOPS = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization"}
+_HOPS |= {"te", "trailer", "trailers", "transfer-encoding", "upgrade"}
+
+
+def _beginning(start_response):
+    """Return what begins an answer, without headers that are not the application's."""
+
+    def begin(status, headers, exc_info=None):
+        headers = [header for header in headers if header[0].lower() not in _HOPS]
+        # uWSGI takes no argument by its name.
+        return start_response(status, headers, *([exc_info] if exc_info else []))
+
+    return begin
 
 
 def _whole(application):
@@ -89,21 +117,19 @@ def _whole(application):
 
     def whole(environ, start_response):
         _as_asked(environ)
+        start_response = _beginning(start_response)
         length = int(environ.get("CONTENT_LENGTH") or 0)
         if length <= 0:
             return application(environ, start_response)
         body = environ["wsgi.input"] = _read(environ["wsgi.input"], length)
         answer = application(environ, start_response)
-        # uWSGI knows a file that is the answer by itself, and that has `read`. A body that is a file is closed with the
-        # answer: applications may keep it for long, in circles.
-        if length <= _IN_MEMORY or hasattr(answer, "read"):
-            return answer
-        return _Answer(answer, answer, body)
+        # A body that is a file is closed with the answer: applications may keep it for long, in circles.
+        return answer if length <= _IN_MEMORY else _Answer(answer, answer, body)
 
     return whole
 
 
-if "proxy=true" in os.environ.get("GREENRACK_SWITCHES", "").split(","):
+if "proxy=true" in _switches:
     _flask = sys.modules.get("flask")
     if hasattr(_flask, "Flask") and isinstance(app, _flask.Flask):  # `flask run` takes nothing else
         app.wsgi_app = _whole(app.wsgi_app)
@@ -138,8 +164,6 @@ def _answering(application):
         answer = None
         try:
             answer = application(environ, start_response)
-            if hasattr(answer, "read"):  # a file, which uWSGI knows by itself
-                return answer
             pieces = iter(answer)
             first = next(pieces, b"")
         except Exception:
@@ -155,7 +179,6 @@ def _answering(application):
     return answering
 
 
-_uwsgi = sys.modules.get("uwsgi")  # not imported: an application may have a module of that name
 if hasattr(_uwsgi, "cores"):
     app = _answering(app if _uwsgi.loop == b"gevent" else _signalled(app))
 
