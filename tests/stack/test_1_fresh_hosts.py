@@ -59,6 +59,9 @@ REFUSALS = {
             "app_env.MY-KEY, app_migrate_env.PYTHONPATH have names",
             "sys.path.insert(0, 'src')",
         ],
+        '-e {"app_secrets":{"KEY":null},"app_migrate_env":{"ON":true}}': [
+            "app_secrets.KEY, app_migrate_env.ON are nothing, true or false",
+        ],
         "-e service_address=app1": ["'app1', which is no IPv4 address"],
         "-e base_journal_size=much": ["base_journal_size is 'much'", "-e base_journal_size=500M"],
         "-e base_reboot_at=25:99": ["base_reboot_at is '25:99'", "04:30"],

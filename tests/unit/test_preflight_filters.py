@@ -111,6 +111,14 @@ def test_what_an_application_cannot_be_told_is_named():
     assert _filter("unresolved", "misnamed")(given) == [f"app_env.{name}" for name in wrong]
 
 
+def test_what_is_no_text_and_no_number_is_named():
+    wrong = {"EMPTY": None, "ON": True, "OFF": False, "LIST": ["a"], "MAP": {}, "PAIR": ("a", 1)}
+    right = {"TEXT": "off", "NOTHING": "", "ONE": 1, "HALF": 0.5, "NONE": UndefinedError("later")}
+    values = Lazy({**right, **wrong})
+    given = Lazy(app_env=values, app_secrets=UndefinedError("'all' is undefined"), none=None)
+    assert _filter("unresolved", "wordless")(given) == [f"app_env.{name}" for name in wrong]
+
+
 def test_argument_specs_come_without_defaults(tmp_path):
     meta = tmp_path / "web/meta"
     meta.mkdir(parents=True)

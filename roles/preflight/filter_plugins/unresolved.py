@@ -1,9 +1,9 @@
-"""Jinja filters: an application's values that need what nobody has defined, and names it cannot be told."""
+"""Jinja filters: an application's values that need what nobody has defined, and names and values it cannot be told."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from ansible.errors import AnsibleError
@@ -34,13 +34,27 @@ def unresolved(given):
 
 def misnamed(given):
     """Return what has a name that an application cannot be told; given: as C(unresolved) takes it."""
+    return [what for what, name, _ in _each(given) if not NAME.fullmatch(str(name))]
+
+
+def wordless(given):
+    """Return what has a value that is no text and no number: an application would be told Python's word for it."""
     found = []
+    for what, name, values in _each(given):
+        with suppress(AnsibleError, UndefinedError):  # C(unresolved) tells it
+            value = values[name]
+            several = isinstance(value, (Mapping, Sequence)) and not isinstance(value, str)
+            found += [what] if several or value is None or isinstance(value, bool) else []
+    return found
+
+
+def _each(given):
+    """Yield what each value is called, its name, and what it is in."""
     for variable in given:
         with suppress(AnsibleError, UndefinedError):  # C(unresolved) tells it
             values = given[variable]
-            names = values if isinstance(values, Mapping) else ()
-            found += [f"{variable}.{name}" for name in names if not NAME.fullmatch(str(name))]
-    return found
+            for name in values if isinstance(values, Mapping) else ():
+                yield f"{variable}.{name}", name, values
 
 
 def _look(found, what, values, name):
@@ -62,4 +76,4 @@ class FilterModule:
 
     def filters(self):
         """Return the filters by name."""
-        return {"unresolved": unresolved, "misnamed": misnamed}
+        return {"unresolved": unresolved, "misnamed": misnamed, "wordless": wordless}
