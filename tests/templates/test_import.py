@@ -31,6 +31,19 @@ def test_what_ends_the_process_is_refused_and_says_where(tmp_path: Path, code: s
     assert "in create_app" in said
 
 
+THREAD = """\
+import sys, threading
+threading.Timer(3, lambda: print("was waited for", file=sys.stderr)).start()
+def app(environ, start_response): pass
+"""
+
+
+@pytest.mark.parametrize("then", ["", "import nothing_such\n", "import sys; sys.exit(124)\n"])
+def test_a_thread_that_goes_on_is_not_waited_for(tmp_path: Path, then: str) -> None:
+    ended, said = tried(tmp_path, THREAD + then, "wsgi:app")
+    assert (ended, "was waited for" in said) == (1 if then else 0, False), said
+
+
 @pytest.mark.parametrize(
     ("text", "target", "calls", "says"),
     [
