@@ -84,6 +84,13 @@ def test_a_commit_is_released_as_it_is_in_the_repository(
     run_git(repository, "commit", "--all", "--quiet", "--message=two")
     second = greenrack_modules.run(release, **{**given, "ref": "main"})
     assert second["release"] == files["release"]
+    # All that was committed, for whoever did it meant it.
+    (repository / "web/shop/assets/node_modules").mkdir(parents=True)
+    (repository / "web/shop/assets/node_modules/vue.js").write_text("vue")
+    run_git(repository, "add", ".")
+    run_git(repository, "commit", "--quiet", "--message=three")
+    third = greenrack_modules.run(release, **{**given, "ref": "main"})
+    assert text_of(third["release_archive"], "shop/assets/node_modules/vue.js") == "vue"
     left = {path.name for path in Path(given["cache"]).iterdir() if path.is_dir()}
     assert left == {"git"}
 

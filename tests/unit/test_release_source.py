@@ -95,14 +95,31 @@ def test_content_does_not_move_between_files(source: Path) -> None:
         "shop/__pycache__/a.pyc",
         ".venv/bin/python",
         ".git/HEAD",
-        "venv/a.py",
+        "env/pyvenv.cfg",
+        "env/lib/a.py",
+        "node_modules/vue/index.js",
+        "frontend/node_modules/vue/static/vue.js",
     ],
 )
 def test_what_is_made_locally_does_not(source: Path, name: str) -> None:
     before = name_of(source)
-    (source / name).parent.mkdir(parents=True)
+    (source / "env").mkdir()
+    (source / "env/pyvenv.cfg").touch()
+    (source / name).parent.mkdir(parents=True, exist_ok=True)
     (source / name).write_text("this is no Python, and nobody looks")
     assert name_of(source) == before
+
+
+def test_what_may_be_the_applications_is_released(source: Path) -> None:
+    names = ["shop/static/node_modules/vue/vue.js", "node_modules/vue/dist/vue.js", "venv/a.py"]
+    names += ["assets/node_modules/vue.js", "env/pyvenv.cfg", ".venv/pyvenv.cfg"]
+    for name in names:
+        (source / name).parent.mkdir(parents=True)
+        (source / name).touch()
+    for committed, released in ((False, names[:3]), (True, names[:5])):
+        told = [["wsgi:app"], OURS, ["node_modules/vue/dist"], committed]
+        files = source_of.check_source(source, *told)
+        assert [name for name in names if Path(name) in files] == released
 
 
 def test_times_and_owners_do_not(source: Path) -> None:

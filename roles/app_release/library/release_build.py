@@ -151,7 +151,10 @@ def static_names(source, files, static):
 def build(params, source, cache):
     """Build what is missing of the release in the folder `source`; return the module's result."""
     target = Target(params["python"], params["machine"], params["libc"])
-    files = check_source(source, params["callables"], params["python"])
+    served = params["static"].values()
+    files = check_source(
+        source, params["callables"], params["python"], served, committed=bool(params["ref"])
+    )
     shared = list(map(Path, params["shared"]))
     left = [file for file in files if any(each in (file, *file.parents) for each in shared)]
     files = sorted(set(files) - set(left))

@@ -9,7 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-SKIPPED = {".git", ".venv", "venv", "__pycache__", "node_modules", ".pytest_cache", ".ruff_cache"}
+CACHES = {".git", "__pycache__", ".pytest_cache", ".ruff_cache"}
+ENVIRONMENT = ".venv"  # where a host's own is
 
 
 class Refused(Exception):
@@ -19,16 +20,31 @@ class Refused(Exception):
         return re.sub(r"(https?://)[^\s/@]+@", r"\1********@", super().__str__())
 
 
-def released_files(source):
-    """Return the files of a release, sorted, relative to `source`; links are kept as links."""
+def released_files(source, static=(), committed=False):
+    """Return the files of a release, sorted, relative to `source`; links are kept as links.
+
+    static: folders that nginx serves; committed: whether the source is a commit, in which is what was chosen.
+    """
+    paths = sorted(source.rglob("*"))
+    environments = {path.parent for path in paths if path.name == "pyvenv.cfg"} - {source}
     found = []
-    for path in sorted(source.rglob("*")):
-        relative = path.relative_to(source)
-        if SKIPPED.isdisjoint(relative.parts) and (path.is_file() or path.is_symlink()):
-            found.append(relative)
+    for path in paths:
+        name = path.relative_to(source)
+        made = not environments.isdisjoint(path.parents) or not CACHES.isdisjoint(name.parts)
+        left = ENVIRONMENT in name.parts or (not committed and (made or _for_a_build(name, static)))
+        if not left and (path.is_file() or path.is_symlink()):
+            found.append(name)
     if not found:
         raise Refused(f"app_source '{source}' holds no files. It is the folder that is released.")
     return found
+
+
+def _for_a_build(name, static):
+    """Say whether a file is in a node_modules that is served to nobody."""
+    if "node_modules" not in name.parts:
+        return False
+    above = name.parts[: name.parts.index("node_modules")]
+    return "static" not in above and not any(Path(folder) in name.parents for folder in static)
 
 
 def digest_of(source, files):
@@ -123,14 +139,14 @@ def check_callable(source, target):
         )
 
 
-def check_source(source, callables, python):
+def check_source(source, callables, python, static=(), committed=False):
     """Return the files of a release, or refuse what cannot be served by the host's Python."""
     source = Path(source)
     if not source.is_dir():
         raise Refused(
             f"app_source '{source}' is no folder. Valid is the folder that holds your code."
         )
-    files = released_files(source)
+    files = released_files(source, static, committed)
     check_syntax(source, files, python)
     for target in callables:
         check_callable(source, target)
