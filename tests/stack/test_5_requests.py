@@ -23,7 +23,6 @@ TYPES = {
     "a.js": "application/javascript; charset=utf-8",
     "a.css": "text/css; charset=utf-8",
     "a.txt": "text/plain; charset=utf-8",
-    "a.html": "text/html; charset=utf-8",
     "a.png": "image/png",
 }
 WAYS = [("uwsgi_gevent", "uwsgi"), ("gunicorn_sync", "uwsgi"), ("uwsgi_sync", "http")]
@@ -257,13 +256,8 @@ END"""
 def test_a_network_of_ipv6_is_one_client(site, single):
     for address in ("fd00:64::1", "fd00:64::2", "fd00:64:0:1::1"):
         single.run("box1", f"ip -6 address replace {address}/128 dev lo")
-    assert single.run("box1", CROWD).splitlines() == [
-        "HTTP/1.1 429",
-        "HTTP/1.1 429",
-        "HTTP/1.1 200",
-        "HTTP/1.1 429",
-        "HTTP/1.1 200",
-    ]
+    told = [line.split()[1] for line in single.run("box1", CROWD).splitlines()]
+    assert told == ["429", "429", "200", "429", "200"]
 
 
 def _asked(site, request):
