@@ -22,7 +22,6 @@ TYPES = {
     "a.mjs": "application/javascript; charset=utf-8",
     "a.js": "application/javascript; charset=utf-8",
     "a.css": "text/css; charset=utf-8",
-    "a.txt": "text/plain; charset=utf-8",
     "a.png": "image/png",
 }
 WAYS = [("uwsgi_gevent", "uwsgi"), ("gunicorn_sync", "uwsgi"), ("uwsgi_sync", "http")]
