@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from bench.errors import BadInput
-from bench.experiment import FIGURES, Doc, Experiment, Load
+from bench.experiment import FIGURES, Doc, Experiment, Load, releases
 from bench.hosts import MOST, alone, differences, fingerprint, moved, versions
 from bench.stats import Ratio, differs, over, threshold, unpaired_ratio
 from bench.table import aligned
@@ -216,7 +216,7 @@ def _besides(first: Experiment, second: Experiment, pairs: list[tuple[str, Load]
     known = {
         "controller": [fingerprint(e.session, "controller") for e in both],
         "inventory": [alone(*pair) for pair in permutations(e.session for e in both)],
-        "application": [versions(e) for e in both],
+        "application": [versions(e) | _release(e) for e in both],
         "session": _apart(*([(e.session or {}).get("command")] for e in both)),
     }
     for name in dict.fromkeys(cell for cell, _ in pairs):
@@ -234,6 +234,12 @@ def _besides(first: Experiment, second: Experiment, pairs: list[tuple[str, Load]
         if len(found) > MOST:
             told.append(f"{whose}: {len(found) - MOST} more")
     return told
+
+
+def _release(experiment: Experiment) -> Doc:
+    """Return the release that was measured, of several all; empty where no result tells it."""
+    found = releases(experiment)
+    return {"release": ", ".join(found)} if found else {}
 
 
 def _made_of(experiment: Experiment, name: str) -> Doc:

@@ -95,12 +95,14 @@ def test_what_differs_besides_the_hosts_is_told_and_hinders_nothing():
 
 
 def test_what_the_application_was_made_of_is_told():
-    other = made()
-    for runs in other.runs.values():
-        for run in runs.values():
-            run.doc["cell"]["app"][0]["versions"] = {"gevent": "26.1.0", "flask": "3.1.2"}
-    text = compare(made(), other)
+    both = made(), made()
+    for experiment, gevent, release in zip(both, ("25.9.1", "26.1.0"), ("one", "two"), strict=True):
+        for run in (run for runs in experiment.runs.values() for run in runs.values()):
+            run.doc["cell"]["app"][0]["versions"] = {"gevent": gevent, "flask": "3.1.2"}
+            run.doc["cell"]["facts"] = {"release": release}
+    text = compare(*both)
     assert "what differs besides: application's gevent: 25.9.1 and 26.1.0" in text
+    assert "what differs besides: application's release: one and two" in text
     assert "flask" not in text
 
 
