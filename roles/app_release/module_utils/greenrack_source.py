@@ -17,7 +17,7 @@ class Refused(Exception):
     """The operator's input cannot work; says what is wrong, what is valid and what to type; no URL's password."""
 
     def __str__(self):
-        return re.sub(r"(https?://)[^\s/@]+@", r"\1********@", super().__str__())
+        return re.sub(r"(https?://)[^\s/]+@", r"\1********@", super().__str__())
 
 
 def released_files(source, static=(), committed=False):
