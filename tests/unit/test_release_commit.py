@@ -102,7 +102,7 @@ def test_what_is_no_commit_is_refused(given: dict[str, Any], repository: Path) -
     for secret in ("user:secret", "secret"):
         given["source"] = f"https://{secret}@127.0.0.1:9/shop.git"
         said = greenrack_modules.run(release, **given)["msg"]
-        assert "'https://***@127.0.0.1:9/shop.git' cannot be fetched" in said
+        assert "'https://********@127.0.0.1:9/shop.git' cannot be fetched" in said
         assert "secret" not in said
         assert "git ls-remote" in said
 

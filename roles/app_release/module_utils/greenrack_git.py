@@ -12,7 +12,6 @@ from ansible.module_utils.greenrack_source import Refused
 
 URL = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)")
 POINTER = b"version https://git-lfs.github.com/spec/v1\n"  # as such a file begins
-SECRET = re.compile(r"(https?://)[^/@\s]+@")  # a user and a password, or a token
 
 
 def is_url(source):
@@ -48,11 +47,9 @@ def mirror(url, cache, ref):
         path.parent.mkdir(parents=True, exist_ok=True)
         done = _git("clone", "--quiet", "--mirror", "--", url, str(path))
     if done.returncode != 0:
-        said = SECRET.sub(r"\1***@", done.stderr.strip())
-        shown = SECRET.sub(r"\1***@", url)
         raise Refused(
-            f"app_source '{shown}' cannot be fetched. git says:\n{said}\nValid is a URL this machine may read "
-            f"without being asked for a password. To try, type: git ls-remote '{shown}'"
+            f"app_source '{url}' cannot be fetched. git says:\n{done.stderr.strip()}\nValid is a URL this machine "
+            f"may read without being asked for a password. To try, type: git ls-remote '{url}'"
         )
     return path
 
