@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import itertools
 import os
 import pwd
 import secrets
@@ -116,11 +117,21 @@ class File:
             self.module.fail_json(msg=f"{self.path} was not written: {error}")
 
     def keep(self):
-        """Give what is there a second name, under which it stays; the first that was kept is."""
+        """Give what is there a second name, under which it stays, unless a file that was kept before says the same."""
         folder = self.folder()
         name, options = self.path.name, {"src_dir_fd": folder, "dst_dir_fd": folder}
-        with contextlib.suppress(FileExistsError, FileNotFoundError):
-            os.link(name, f"{name}.before-greenrack", follow_symlinks=False, **options)
+        for number in itertools.count(1):
+            kept = f"{name}.before-greenrack{f'.{number}' if number > 1 else ''}"
+            try:
+                os.link(name, kept, follow_symlinks=False, **options)
+            except FileExistsError:
+                there, said = self.path.with_name(kept), plain(self.path)
+                same = os.path.samestat(self.path.lstat(), there.lstat())
+                if not same and (said is None or said != plain(there)):
+                    continue
+            except FileNotFoundError:
+                pass
+            break
         os.close(folder)
 
     def write(self):

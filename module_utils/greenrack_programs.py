@@ -7,6 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+SSH = Path("/etc/ssh")
+# What lets in who gives a proof that is no key.
+PROOFS = {
+    "password": "passwordauthentication",
+    "keyboard-interactive": "kbdinteractiveauthentication",
+}
+
 
 def addresses():
     """Return the addresses of the host's interfaces, but for the loopback's."""
@@ -37,16 +44,45 @@ def system_python():
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def sshd():
-    """Return what sshd makes of its configuration, line by line; nothing where it cannot be read, or there is none.
+def told(text):
+    """Return {setting: the first that is said of it} of a file for sshd, and of each of its Match blocks."""
+    blocks = [{}]
+    for line in text.lower().replace("challengeresponse", "kbdinteractive").splitlines():
+        said = re.match(r"\s*(\w+)[\s=]+(.*\S)", re.sub(r"(^|\s)#.*", "", line))
+        if said and said[1] == "match":
+            blocks.append({})
+        elif said:
+            blocks[-1].setdefault(said[1], " ".join(said[2].replace('"', "").split()))
+    return blocks
 
-    Of a Match block it tells nothing: whom its files ask for more than one proof, or for another, comes behind.
+
+def beside():
+    """Return what files for sshd say that it does not tell itself, line by line.
+
+    Whom a Match block asks for a proof that it leaves to the rest, in each of the ways it has; and limits behind ours.
     """
+    files = [*sorted((SSH / "sshd_config.d").glob("*.conf")), SSH / "sshd_config"]
+    texts = {path: path.read_text("utf-8", "replace") for path in files if path.is_file()}
+    read = {path: told(text) for path, text in texts.items()}
+    lines = []
+    for _, *blocks in read.values():
+        for block in blocks:
+            ways = block.get("authenticationmethods", "any").split()
+            asked = [re.split(r"[,:]", way) for way in ways]
+            left = [{PROOFS[word] for word in way if word in PROOFS} for way in asked]
+            if not any(way <= set(block) for way in left):
+                lines.append(f"authenticationmethods {' '.join(ways)}")
+    ours = read.pop(SSH / "sshd_config.d/10-greenrack.conf", [{}])[0]
+    for name in sorted({"logingracetime", "maxauthtries"} & set(ours)):
+        others = [blocks[0][name] for blocks in read.values() if name in blocks[0]]
+        lines += [f"{name} {first.removesuffix('s')}" for first in others[:1]]
+    return lines
+
+
+def sshd():
+    """Return what sshd makes of its configuration, and what that leaves out; nothing where there is no sshd."""
     try:
         said = subprocess.run(["/usr/sbin/sshd", "-T"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return []
-    files = [Path("/etc/ssh/sshd_config"), *sorted(Path("/etc/ssh/sshd_config.d").glob("*.conf"))]
-    texts = [path.read_text("utf-8", "replace") for path in files if path.is_file()]
-    asked = re.findall(r"^\s*(AuthenticationMethods)[\s=]+(.+)", "\n".join(texts), re.I | re.M)
-    return said.stdout.splitlines() + [" ".join(line).lower() for line in asked]
+    return said.stdout.splitlines() + beside()

@@ -18,6 +18,8 @@ OURS = {
     "postgresql": "# TYPE  DATABASE  USER  ADDRESS  METHOD",
     "archive": "pgbackrest --stanza=main archive-push %p",
 }
+# And how a site begins that we wrote, of that name, in every version, or the file that is left of one.
+SITE = r"^#.*\nupstream {0}(-\w+)? {{\n +zone {0}(-\w+)? 64k;|^# {0} is reached without nginx[.]$"
 # Rules that a new cluster of Debian's has.
 STOCK = re.compile(
     r"local (all|replication) (all|postgres) peer"
@@ -64,6 +66,17 @@ def nginx():
         return []
     sites = sorted((ETC / "nginx/sites-enabled").glob("*")) if "sites-enabled" in said else []
     return edited("nginx", [main, *sites])
+
+
+def sites():
+    """Return {site-NAME: its file} of sites in conf.d that are not ours: the application of that name replaces it."""
+    files = (ETC / "nginx/conf.d").glob("*.conf")
+    said = {file: read(file) for file in files}
+    return {
+        f"site-{file.stem}": [str(file)]
+        for file, text in said.items()
+        if text.strip() and not re.search(SITE.format(re.escape(file.stem)), text, re.M)
+    }
 
 
 def pgbouncer():
@@ -127,20 +140,28 @@ def postgresql(etc):
 
 
 def archive(etc):
-    """Return where a cluster is told how to archive its WAL, unless by us; the command may have a password."""
+    """Return where a cluster is told how to archive its WAL, unless by us; and the files that win over ours.
+
+    Not the command, which may have a password.
+    """
     _, texts = settings(etc)
-    if OURS["archive"] in texts.get(etc / "conf.d/archive.conf", ""):
-        return []
-    told = r"^\s*archive_command\s*=?\s*'[^']"
-    return [
-        f"archive_command in {file}" for file, text in texts.items() if re.search(told, text, re.M)
-    ]
+    ours, files = etc / "conf.d/archive.conf", list(texts)
+    told = r"^\s*archive_command\s*=?\s*'"
+    others = rf"{told}(?!{re.escape(OURS['archive'])}')"
+    behind = [file for file in files if file.parent == ours.parent and file.name > ours.name]
+    over = [str(file) for file in [*behind, files[-1]] if re.search(others, texts[file], re.M)]
+    if OURS["archive"] in texts.get(ours, ""):
+        return [], over
+    found = [file for file in files if re.search(rf"{told}[^']", texts[file], re.M)]
+    return [f"archive_command in {file}" for file in found], over
 
 
 def theirs():
     """Return {program: what is somebody else's}, a cluster by its version, without those that have nothing."""
-    found = {"nginx": nginx(), "pgbouncer": pgbouncer(), "pgbackrest": pgbackrest()}
+    found = {"nginx": nginx(), "pgbouncer": pgbouncer(), "pgbackrest": pgbackrest(), **sites()}
     for etc in (ETC / "postgresql").glob("*/main"):
         version = etc.parent.name
-        found |= {f"postgresql-{version}": postgresql(etc), f"archive-{version}": archive(etc)}
+        theirs, over = archive(etc)
+        found |= {f"archive-{version}": theirs, f"over-archive-{version}": over}
+        found |= {f"postgresql-{version}": postgresql(etc)}
     return {program: what for program, what in found.items() if what}

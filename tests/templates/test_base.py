@@ -53,6 +53,7 @@ def test_updates_that_others_see_to_are_left_to_them(
         (["logingracetime 30", "maxauthtries 4"], ["LoginGraceTime 30", "MaxAuthTries 4"]),
         (["logingracetime 20", "maxauthtries 3"], []),
         (["logingracetime 0", "maxauthtries 3"], ["LoginGraceTime 30"]),
+        (["logingracetime 30", "maxauthtries 4", "maxauthtries 3"], ["LoginGraceTime 30"]),
     ],
 )
 def test_limits_of_ssh_that_are_stricter_stay(now: list[str], lines: list[str]) -> None:

@@ -229,13 +229,24 @@ def test_what_serves_somebody_else_is_ended_by_who_says_so(
     assert list(evaluate("preflight", "__preflight_theirs", **seen)) == ends
 
 
+@pytest.mark.parametrize(("replaces", "passes"), [([], True), (["archive-15"], False)])
+def test_what_wins_over_our_archive_command_is_not_taken_over(
+    replaces: list[str], passes: bool
+) -> None:
+    facts = {"theirs": {"over-archive-15": ["/var/lib/postgresql/15/main/postgresql.auto.conf"]}}
+    told = {"preflight_replaces": replaces, "preflight_take_over": ["archive-15"]}
+    assert right("wins over ours", facts, **told) is passes
+    assert right("what this run would end", facts, **told)
+
+
 @pytest.mark.parametrize(
     ("line", "given", "passes"),
     [
         ("authenticationmethods any", {}, True),
         ("authenticationmethods publickey", {}, True),
         ("authenticationmethods publickey,keyboard-interactive:pam", {}, False),
-        ("authenticationmethods publickey,password publickey,hostbased", {}, False),
+        ("authenticationmethods publickey,password keyboard-interactive", {}, False),
+        ("authenticationmethods publickey,password publickey,hostbased", {}, True),
         ("authenticationmethods publickey,password", {"base_ssh_passwords": True}, True),
         ("authenticationmethods publickey,password", {"ansible_password": "secret"}, True),
         ("authenticationmethods publickey,password", {"base_enabled": False}, True),

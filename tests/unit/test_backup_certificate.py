@@ -71,6 +71,19 @@ def test_who_is_in_the_group_comes_in_whatever_roots_umask_is(tmp_path):
     assert (tmp_path / "tls").stat().st_mode & 0o777 == 0o755
 
 
+def test_who_was_shut_out_by_an_earlier_version_comes_in(tmp_path):
+    first, folder = made(tmp_path)["certificate"], tmp_path / "tls"
+    shutil.chown(folder, group=65534)
+    folder.chmod(0o750)
+    found = [made(tmp_path, check=True), made(tmp_path), made(tmp_path)]
+    assert [one["changed"] for one in found] == [True, True, False]
+    assert {one["certificate"] for one in found} == {first}
+    assert folder.stat().st_mode & 0o777 == 0o755
+    shutil.chown(folder, group=GROUP)
+    folder.chmod(0o750)
+    assert not made(tmp_path)["changed"], "the group comes in, and nobody else"
+
+
 def test_a_dry_run_makes_nothing(tmp_path):
     assert made(tmp_path, check=True)["changed"]
     assert not (tmp_path / "tls").exists()

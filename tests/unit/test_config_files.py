@@ -154,7 +154,7 @@ def test_what_is_no_file_is_not_read_and_becomes_one(tmp_path: Path, what: str) 
 
 
 def test_what_was_there_first_is_kept(path: Path) -> None:
-    """With its mode, and no more than once."""
+    """With its mode."""
     path.write_text("theirs\n")
     path.chmod(0o600)
     wanted = {"path": str(path), "keep": True}
@@ -162,9 +162,18 @@ def test_what_was_there_first_is_kept(path: Path) -> None:
     kept = path.with_name("demo.conf.before-greenrack")
     assert not kept.exists()
     run({**wanted, "content": "a"})
-    run({**wanted, "content": "b"})
-    assert (kept.read_text(), path.read_text()) == ("theirs\n", "b\n")
+    assert (kept.read_text(), path.read_text()) == ("theirs\n", "a\n")
     assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_came_after_what_was_kept_is_kept_as_well(path: Path) -> None:
+    wanted = {"path": str(path), "content": "a", "keep": True}
+    for text in ("first", "second", "first", "second"):
+        path.write_text(text)
+        run(wanted)
+    kept = {file.name: file.read_text() for file in path.parent.glob("*.before-greenrack*")}
+    name = "demo.conf.before-greenrack"
+    assert kept == {name: "first", f"{name}.2": "second"}
 
 
 def test_nothing_is_kept_of_what_was_not_there(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import greenrack_modules
@@ -79,6 +80,21 @@ def test_a_site_of_nginx_is_theirs_where_it_is_included(etc: Path) -> None:
     assert theirs.theirs() == {"nginx": [str(main)]}, "conf.d stays"
 
 
+def test_a_site_in_conf_d_is_theirs_for_the_application_of_its_name(etc: Path) -> None:
+    site = etc / "nginx/conf.d/shop-2.conf"
+    site.parent.mkdir()
+    site.write_text("upstream shop-2 {\n    zone shop-2 64k;\n}\n")
+    assert theirs.theirs() == {"site-shop-2": [str(site)]}
+    written = (ROOT / "roles/nginx/templates/site.conf.j2").read_text(encoding="utf-8")
+    written = re.sub("{%.*%}\n", "", written).replace("{{ name }}", "blue")
+    left = (ROOT / "roles/nginx/tasks/removed.yml").read_text(encoding="utf-8")
+    left = re.findall('content: "(.+)"', left)[0]
+    first = "# Ansible managed\nupstream shop-2 {\n    zone shop-2 64k;\n"
+    for text in (written, left, first, ""):
+        site.write_text(text.replace("{{ app_name }}", "shop-2"))
+        assert theirs.theirs() == {}, text[:200]
+
+
 def test_rules_and_databases_are_theirs(etc: Path, tmp_path: Path) -> None:
     """The names of databases are asked of a cluster that is not there; what comes behind a method is a secret."""
     cluster = etc / "postgresql/15/main"
@@ -102,11 +118,20 @@ def test_a_link_that_is_not_roots_is_not_followed(etc: Path, tmp_path: Path) -> 
 
 def test_where_wal_is_sent_otherwise_is_theirs_until_we_say_it(etc: Path) -> None:
     cluster = etc / "postgresql/15/main"
-    (cluster / "conf.d/mine.conf").write_text("archive_command = 'PASSWORD=geheim cp %p /nfs'\n")
-    assert theirs.theirs() == {"archive-15": [f"archive_command in {cluster}/conf.d/mine.conf"]}
+    mine = cluster / "conf.d/mine.conf"
+    mine.write_text("archive_command = 'PASSWORD=geheim cp %p /nfs'\n")
+    told = {"archive-15": [f"archive_command in {mine}"], "over-archive-15": [str(mine)]}
+    assert theirs.theirs() == told
     ours = f"archive_command = '{theirs.OURS['archive']}'\n"
     (cluster / "conf.d/archive.conf").write_text(ours)
+    assert theirs.theirs() == {"over-archive-15": [str(mine)]}, "read after ours"
+    mine.rename(cluster / "conf.d/alpha.conf")
     assert theirs.theirs() == {}
+    altered = etc.parent / "data/postgresql.auto.conf"
+    altered.write_text(ours)
+    assert theirs.theirs() == {}
+    altered.write_text("archive_command = ''\n")
+    assert theirs.theirs() == {"over-archive-15": [str(altered)]}
 
 
 def test_stanzas_are_theirs(etc: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import grp
 import os
 import shutil
 import tempfile
@@ -66,6 +67,20 @@ def made(module, name, key, certificate):
         module.run_command([*signs, *times, "-out", str(certificate)], check_rc=True)
 
 
+def let_in(module, directory):
+    """Let the group into a directory that was made under a strict umask; return whether it was shut out."""
+    if not directory.is_dir():
+        return False
+    seen = directory.stat()
+    mine = [group.gr_name for group in grp.getgrall() if group.gr_gid == seen.st_gid]
+    wanted = 0o050 if module.params["group"] in mine else 0o055
+    if seen.st_mode & wanted == wanted:
+        return False
+    if not module.check_mode:
+        directory.chmod(seen.st_mode & 0o7777 | wanted)
+    return True
+
+
 def main():
     """Run the module."""
     arguments = {"type": "str", "required": True}
@@ -75,13 +90,14 @@ def main():
     )
     directory, name = Path(module.params["directory"]), module.params["name"]
     certificate, key = directory / "own.crt", directory / "own.key"
+    shut = let_in(module, directory)
     asked = ["openssl", "x509", "-noout", "-checkend", YEAR, "-in", str(certificate)]
     # Of the ways to write a name, one that all of openssl's versions write alike.
     asked += ["-subject", "-nameopt", "RFC2253", "-pubkey"]
     code, out, _ = module.run_command(asked)
     _, public, _ = module.run_command(["openssl", "pkey", "-pubout", "-in", str(key)])
     if code == 0 and f"subject=CN={name}" in out.splitlines() and public and public in out:
-        module.exit_json(changed=False, certificate=certificate.read_text("ascii"))
+        module.exit_json(changed=shut, certificate=certificate.read_text("ascii"))
     if module.check_mode:
         module.exit_json(changed=True, certificate="")
     os.umask(0o022)  # root's own may be stricter, and the group has to come in
