@@ -55,12 +55,10 @@ REFUSALS = {
         '-e {"app_secrets":{"KEY":"{{nobody_said}}"}}': [
             "app_secrets.KEY has no value: 'nobody_said' is undefined"
         ],
-        '-e {"app_env":{"MY-KEY":1},"app_migrate_env":{"PYTHONPATH":"src"}}': [
+        '-e {"app_env":{"MY-KEY":true},"app_migrate_env":{"PYTHONPATH":null}}': [
             "app_env.MY-KEY, app_migrate_env.PYTHONPATH have names",
             "sys.path.insert(0, 'src')",
-        ],
-        '-e {"app_secrets":{"KEY":null},"app_migrate_env":{"ON":true}}': [
-            "app_secrets.KEY, app_migrate_env.ON are nothing, true or false",
+            "app_env.MY-KEY, app_migrate_env.PYTHONPATH are nothing, true or false",
         ],
         "-e service_address=app1": ["'app1', which is no IPv4 address"],
         "-e base_journal_size=much": ["base_journal_size is 'much'", "-e base_journal_size=500M"],
