@@ -17,7 +17,7 @@ $(VENV)/.complete: requirements.txt
 demo: setup ## Boot the lab, deploy uwsgi_gevent, load it, show the result
 	$(PLAY) playbooks/demo.yml -e server=uwsgi_gevent
 
-test: setup ## Every check but test-faults, test-vm and test-controller (about half an hour)
+test: setup ## Every check but test-faults, test-vm and test-controller (half an hour to an hour on two processors)
 	@./bin/test-tools
 	$(VENV)/bin/python -m pytest --numprocesses=3 --durations=15
 
