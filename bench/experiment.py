@@ -54,6 +54,11 @@ class Load:
         """Return the seconds that the upstream waits for each request; 0 if it does not."""
         return self.facts.get("delay") or 0.0
 
+    @property
+    def whole(self) -> str:
+        """Return what percentages of it are of."""
+        return "rate that came" if self.kind == "open" else "limit"
+
 
 @dataclass(frozen=True)
 class Run:

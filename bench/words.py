@@ -108,8 +108,7 @@ def _throughput(verdict: Verdict) -> str:
         runs = verdict.experiment.of(first, load).values()
         shares = [run.doc["ceiling"]["percent"] for run in runs]
         known = [share for share in shares if share is not None]
-        whole = "rate that came" if load and load.kind == "open" else "limit"
-        value += f", {median(known):.1f} % of the {whole}" if known else ""
+        value += f", {median(known):.1f} % of the {load.whole}" if load and known else ""
     return (
         f"Throughput under the load {load.name if load else ''}: {value}{_beside(verdict, 'rate')}."
     )

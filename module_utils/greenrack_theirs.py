@@ -42,11 +42,16 @@ def read(path):
     return (seen(path) or b"").decode("utf-8", "replace")
 
 
-def edited(package, paths):
-    """Return those of the paths that are there, and not as a Debian package, or one of its parts, has brought them."""
+def brought(package):
+    """Return {path: MD5} of the configuration that a Debian package, or one of its parts, has brought."""
     query = ["dpkg-query", "--show", "--showformat=${Conffiles}\\n", f"{package}*"]
     shown = subprocess.run(query, capture_output=True, text=True, check=False).stdout
-    brought = dict(re.findall(r"^ (\S+) ([0-9a-f]{32})", shown, re.M))
+    return dict(re.findall(r"^ (\S+) ([0-9a-f]{32})", shown, re.M))
+
+
+def edited(package, paths):
+    """Return those of the paths that are there, and not as a Debian package, or one of its parts, has brought them."""
+    told = brought(package)
     found = {path: seen(path) for path in paths}
     digests = {
         path: hashlib.md5(what, usedforsecurity=False) for path, what in found.items() if what
@@ -54,7 +59,7 @@ def edited(package, paths):
     return [
         str(path)
         for path, digest in digests.items()
-        if brought.get(str(path.resolve())) != digest.hexdigest()
+        if told.get(str(path.resolve())) != digest.hexdigest()
     ]
 
 

@@ -4,7 +4,6 @@ The same session gives the same files, byte for byte: there is no clock and no c
 """
 
 import os
-import secrets
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +14,7 @@ from bench.report import formats
 from bench.report.clean import clean
 from bench.report.context import context
 from bench.report.markdown import markdown
+from bench.store import publish
 
 HTML, MARKDOWN = "report.html", "report.md"
 _HERE = Path(__file__).parent
@@ -48,10 +48,5 @@ def write_report(session: Path, experiment: Experiment, out: Path | None = None)
     texts = render(experiment, "" if way == "." else f"{way}/")
     paths = [out / HTML, out / MARKDOWN]
     for path, text in zip(paths, texts, strict=True):
-        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            new.write_text(text, encoding="utf-8")
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
+        publish(path, text.encode("utf-8"), anew=True)
     return paths

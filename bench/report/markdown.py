@@ -68,7 +68,7 @@ def _table(table: Table, head: list[str]) -> list[str]:
     ]
     kept = [[row[place] for place in known] for row in rows]
     lines = [f"## {_text(table.load.name)}: {_text(mean_load(table.load))}", ""]
-    names = [head[place].replace("the limit", f"the {table.whole}") for place in known]
+    names = [head[place].replace("the limit", f"the {table.load.whole}") for place in known]
     lines += _rows(names, kept) if rows else []
     told = [f"- {_text(table.told)}"] if table.told and rows else []
     told += [

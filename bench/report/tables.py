@@ -66,11 +66,6 @@ class Table:
     missing: list[str] = field(default_factory=list)  # cells that have no result yet
 
     @property
-    def whole(self) -> str:
-        """Return what the percentages are of."""
-        return "rate that came" if self.load.kind == "open" else "limit"
-
-    @property
     def within(self) -> bool:
         """Return whether to show the rates within the objective: once, and beside the search itself."""
         return self.has("within") and (self.first or self.load.kind == "search")

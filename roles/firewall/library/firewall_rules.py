@@ -18,6 +18,7 @@ from ansible.module_utils.greenrack_firewall import (
     UNIT,
     stands,
 )
+from ansible.module_utils.greenrack_theirs import brought
 
 DOCUMENTATION = r"""
 module: firewall_rules
@@ -114,14 +115,11 @@ class Firewall:
             self.module.fail_json(
                 msg="It took too long to reach the host anew, and it has gone back by itself."
             )
-        # By the rules' files a run sees that all is done, so they come last.
-        rules = [file for file in self.files() if file["path"] != str(UNIT)]
-        unit = [file for file in self.files() if file["path"] == str(UNIT)]
-        greenrack_files.bring_up_to_date(self.module, unit)
+        greenrack_files.bring_up_to_date(self.module, self.files())
         self.run("systemctl", "daemon-reload")
         self.give_back()
+        # By this a later run sees that all of it is done.
         self.run("systemctl", "enable", "--quiet", UNIT.name)
-        greenrack_files.bring_up_to_date(self.module, rules)
         self.run("systemctl", "start", UNIT.name)
         self.disarm()
         return {"changed": True, "pending": False}
@@ -165,11 +163,8 @@ class Firewall:
 
     def nobodys(self):
         """Say whether nftables.conf is as Debian brought it, but for our line."""
-        shown = self.module.run_command(
-            ["dpkg-query", "--show", "--showformat=${Conffiles}", "nftables"]
-        )
         digest = hashlib.md5(self.boot_without.encode(), usedforsecurity=False).hexdigest()
-        return self.boot_without == NO_RULES or f"{BOOT} {digest}" in shown[1]
+        return self.boot_without == NO_RULES or digest == brought("nftables").get(str(BOOT))
 
     def disarm(self):
         """End the timer, if there is one."""
