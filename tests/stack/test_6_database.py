@@ -170,8 +170,23 @@ def test_exhausted_pool_is_answered_503_and_recovers(database, case):
     assert status == 200, f"later it is answered {status}"
 
 
+def test_pooler_is_there_for_what_is_live_until_nobody_goes_by_it(database):
+    refused = {"database_password": PASSWORD, "app_health_path": "/nothing-here"}
+    run = database.play("site.yml", "-e", json.dumps(refused))
+    assert run.code != 0, run.output
+    assert "serves as before" in run.output, run.output
+    used = database.run("app1", f"grep DATABASE_URL /etc/{database.instance()}.env")
+    assert ":6432/" in used, used
+    login = "demo_2" if "//demo_2:" in used else "demo"
+    said = database.knock("app1", 6432, login)
+    assert said[2] == "R", f"what is live cannot reach the pooler any more: {said}"
+
+
 def test_pooler_is_stopped_when_nobody_wants_it(database):
     _deploy(database)
+    opened = database.run("db1", "cat /etc/greenrack/firewall/demo.services")
+    assert "6432" not in opened, opened
+    assert ".greenrack" not in database.run("db1", "ls /etc/pgbouncer"), "nobody else may have it"
     service = database.host("db1").service("pgbouncer")
     assert (service.is_running, service.is_enabled) == (False, False), "pgbouncer was not stopped"
     assert ":5432/demo" in database.run(

@@ -23,3 +23,12 @@ def test_a_host_that_had_no_rules_has_none_again(before):
     back = rules.BACK.replace(str(rules.BASE), "/nonexistent")
     done = in_a_network_of_its_own(f"{before}\n{back}\nnft list tables")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_what_was_let_in_before_is_what_is_not_wanted_any_more():
+    old, new = ("# by hand\nadd rule a\nadd rule b\n", "# ours\nadd rule b\nadd rule c\n")
+    union = new + rules.left(old, new)
+    assert union == "# ours\nadd rule b\nadd rule c\nadd rule a\n"
+    # A run that was interrupted has written it, and the next finds it as it wants it.
+    assert new + rules.left(union, new) == union
+    assert rules.left(new, new) == ""

@@ -27,6 +27,7 @@ description:
   - The rules are a table of their own, C(inet greenrack). All applications of a host share its base; each adds its own.
   - C(tried) checks and loads the rules, and writes nothing yet. A timer loads those before again, as does a reboot.
   - C(kept) writes them, and a unit that loads them at boot, and ends the timer. C(undone) does not wait for it.
+  - With C(former), rules of the application that are there and not wanted any more stay, for what is live goes by them.
   - C(absent) takes the application's away, and the table and its unit with those of the last one.
   - nftables.service, which flushes the tables of all, is disabled where an earlier version enabled it.
 options:
@@ -34,12 +35,14 @@ options:
   state: {description: What is wanted, type: str, choices: [tried, kept, undone, absent], required: true}
   base: {description: "The table, with its include of all rules, for C(tried) and C(kept)", type: str, default: ""}
   services: {description: "The application's rules, for C(tried) and C(kept)", type: str, default: ""}
+  former: {description: "Whether its rules that are there stay, for C(tried) and C(kept)", type: bool, default: false}
   unit: {description: "The unit that loads them at boot, for C(tried) and C(kept)", type: str, default: ""}
   seconds: {description: Seconds until the host goes back by itself, type: int, default: 30}
 """
 
 RETURN = r"""
 pending: {description: Whether rules are tried and wait to be kept, type: bool, returned: always}
+former: {description: Whether rules stay that are not wanted any more, type: bool, returned: when tried}
 seen_as: {description: "Address the controller's SSH comes from, empty if unknown", type: str, returned: when tried}
 """
 
@@ -64,8 +67,10 @@ class Firewall:
         boot = BOOT.read_text("utf-8") if BOOT.exists() else NO_RULES
         self.boot_without = boot.replace(INCLUDE, "")
         self.earlier = INCLUDE in boot and not self.succeeds(*ENABLED)
+        there = self.own.read_text("utf-8") if self.own.exists() and module.params["former"] else ""
+        self.former = left(there, module.params["services"])
         self.wanted = {
-            self.own: module.params["services"],
+            self.own: module.params["services"] + self.former,
             BASE: module.params["base"],
             UNIT: module.params["unit"],
             BOOT: self.boot_without.rstrip("\n") + "\n" + INCLUDE,
@@ -92,8 +97,9 @@ class Firewall:
         files = [greenrack_files.File(self.module, each) for each in self.files()]
         old = [file for file in files if not file.current()]
         if not old and stands():
-            return {"changed": False, "pending": False}
+            return {"changed": False, "pending": False, "former": bool(self.former)}
         told = {"changed": True, "diff": [file.diff() for file in old], "seen_as": seen_as()}
+        told["former"] = bool(self.former)
         if self.module.check_mode:
             return {**told, "pending": False}
         others = [
@@ -172,6 +178,12 @@ class Firewall:
         TRIED.unlink(missing_ok=True)
 
 
+def left(there, wanted):
+    """Return the rules that are there and not wanted, of two files of rules."""
+    rules = [line for line in there.splitlines(keepends=True) if not line.startswith("#")]
+    return "".join(rule for rule in rules if rule not in wanted.splitlines(keepends=True))
+
+
 def seen_as():
     """Return the address SSH comes from, as the environment of one of the processes above this one has it."""
     process = os.getppid()
@@ -193,6 +205,7 @@ def main():
             "state": {"type": "str", "choices": list(states), "required": True},
             "base": {"type": "str", "default": ""},
             "services": {"type": "str", "default": ""},
+            "former": {"type": "bool", "default": False},
             "unit": {"type": "str", "default": ""},
             "seconds": {"type": "int", "default": 30},
         },
