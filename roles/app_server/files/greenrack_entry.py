@@ -26,16 +26,45 @@ if "psycogreen" in _patches and importlib.util.find_spec("psycopg2"):
 
     patch_psycopg()
 
+_AGAIN = 5  # seconds until a worker that could not start is tried again
+
+
+def _reports():
+    """Return the reports there are, {path: whether it is of another worker of this server that is there}."""
+    from pathlib import Path
+
+    def there(number):
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{number}/stat").read_text()
+            return int(stat.rpartition(")")[2].split()[1]) == os.getppid()
+        return False
+
+    folder = Path(os.environ["RUNTIME_DIRECTORY"])
+    return {path: there(path.stem) for path in folder.glob("*.report")}
+
+
+def _beside():
+    return any(_reports().values())
+
+
 _module, _attribute = os.environ["GREENRACK_CALLABLE"].split(":")
 try:
     app = getattr(importlib.import_module(_module), _attribute.removesuffix("()"))
     if _attribute.endswith("()"):
         app = app()
-except SystemExit:  # of which no server says where it was raised
+except BaseException as error:
+    import signal
     import traceback
 
-    traceback.print_exc()
-    raise
+    beside = _beside()
+    if beside or isinstance(error, SystemExit):  # of which no server says where it was raised
+        traceback.print_exc()
+    if not beside:
+        raise
+    # Servers take a worker that cannot start for an application that cannot, and end those that serve.
+    sys.stderr.flush()
+    signal.sigtimedwait([], _AGAIN)
+    os._exit(1)
 
 _switches = os.environ.get("GREENRACK_SWITCHES", "").split(",")
 _uwsgi = sys.modules.get("uwsgi")  # not imported: an application may have a module of that name
@@ -232,10 +261,14 @@ def _report():
         "wait_callback": _waits(),
         "serves": _serves(),
     }
+    for path, there in _reports().items():  # or they would fill its memory
+        if not there:
+            path.unlink(missing_ok=True)
     path = Path(os.environ["RUNTIME_DIRECTORY"], f"{os.getpid()}.report")
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(facts))
     partial.replace(path)
 
 
-_report()
+with contextlib.suppress(OSError):  # there may be no room: the gate misses it, clients do not
+    _report()
