@@ -73,6 +73,28 @@ def test_the_hosts_of_other_applications_are_let_in_too() -> None:
     assert rules == ["10.0.0.22/32", "10.0.0.31/32"]
 
 
+def as_postgresql_reads(cluster: demo_postgres.Cluster, text: str) -> list[Any]:
+    """Return (name, setting, error) of each line of a configuration."""
+    path = cluster.folder / "data" / "postgresql.auto.conf"
+    before = path.read_text()
+    path.write_text(text)
+    try:
+        return cluster.query(
+            "SELECT name, setting, error FROM pg_file_settings"
+            " WHERE sourcefile LIKE '%postgresql.auto.conf'"
+        )
+    finally:
+        path.write_text(before)
+
+
+def test_what_a_client_keeps_that_is_gone(cluster: demo_postgres.Cluster) -> None:
+    shown = as_postgresql_reads(cluster, render("postgresql", "greenrack_clients.conf.j2"))
+    assert {error for *_, error in shown} == {None}
+    named = {name: int(setting) for name, setting, _ in shown}
+    idle, each, times = (named[f"tcp_keepalives_{it}"] for it in ("idle", "interval", "count"))
+    assert idle + each * times == named["tcp_user_timeout"] / 1000 == 60
+
+
 def test_the_servers_settings(cluster: demo_postgres.Cluster) -> None:
     wanted = {
         "listen_addresses": "10.0.0.41",
@@ -80,21 +102,12 @@ def test_the_servers_settings(cluster: demo_postgres.Cluster) -> None:
         "max_connections": "250",
         "password_encryption": "scram-sha-256",
     }
-    path = cluster.folder / "data" / "postgresql.auto.conf"
-    before = path.read_text()
     given = {
         "postgresql_listen_address": "10.0.0.41",
         "postgresql_port": 5433,
         "postgresql_max_connections": 250,
     }
-    path.write_text(render("postgresql", "greenrack.conf.j2", **given))
-    try:
-        shown = cluster.query(
-            "SELECT name, setting, error FROM pg_file_settings"
-            " WHERE sourcefile LIKE '%postgresql.auto.conf'"
-        )
-    finally:
-        path.write_text(before)
+    shown = as_postgresql_reads(cluster, render("postgresql", "greenrack.conf.j2", **given))
     # Some cannot be changed while a server runs; any other error would be a mistake in the file.
     restart = "setting could not be applied"
     assert {error for *_, error in shown} <= {None, restart}
