@@ -43,10 +43,6 @@ def _reports():
     return {path: there(path.stem) for path in folder.glob("*.report")}
 
 
-def _beside():
-    return any(_reports().values())
-
-
 _module, _attribute = os.environ["GREENRACK_CALLABLE"].split(":")
 try:
     app = getattr(importlib.import_module(_module), _attribute.removesuffix("()"))
@@ -56,7 +52,7 @@ except BaseException as error:
     import signal
     import traceback
 
-    beside = _beside()
+    beside = any(_reports().values())
     if beside or isinstance(error, SystemExit):  # of which no server says where it was raised
         traceback.print_exc()
     if not beside:
